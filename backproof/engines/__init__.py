@@ -1,0 +1,226 @@
+"""The contract of an engine: what Backproof asks of a kind of database.
+
+An engine is one module (or package) in this folder with an ``ENGINE`` object; it is found by name, not listed.
+Every engine is held to this text by ``tests/contracts/test_engines.py``. Engines know no stores and no archives: a dump
+hands over *pieces*, a restore takes a *source* of members.
+
+**A dump is of one moment.** Everything read through an open ``Dump`` (schema, data, finish, inventory, row counts) is as
+of one consistent point, whatever happens to the database meanwhile; where that can't be had, ``Busy`` (try again) or
+``DumpFailed`` is raised, never less returned. The stock tool of the database writes the text; its exit status *and* its
+closing words are checked before the last piece is handed over.
+
+**Pieces.** The concatenation of ``head + body + tail`` of all pieces, schema then data then finish, is a script that the
+database's own client restores into an empty database. Each data piece stands alone after the schema section: it carries
+its own opening and closing. ``body`` holds row bytes only: the same rows always give the same concatenated bodies,
+however they were cut. A table's pieces come from one stream, in order. Pieces are about ``PIECE_BYTES`` long, cut between
+rows; a larger one holds a single row. Nothing decodes them: a dump is bytes.
+
+**Entries.** The text of ``schema`` and ``finish`` divides into entries (an object's definition, its owner, comment,
+grants …). ``entries(text)`` finds them; the key of an entry is stable over a round trip: ``TYPE name`` with names as the
+dump writes them, such as ``TABLE public.orders`` or ``TRIGGER public.orders audit``.
+
+**Restoring** speaks the wire protocol and never runs a client that could reach a shell; what only such a client would
+obey is refused. A table is loaded from one connection in member order when ``keep_order`` is true, so that row order, and
+so the digest, is kept. Nothing outside the target database is touched, ever.
+
+**Scratch** servers are private: a Unix socket in a folder of their own, the same major version, durability off, gone when
+the context ends, and removed by ``backproof.scratch.sweep`` when the process that made them was killed.
+
+**Secrets** go to programs by 0600 files, never by argv or environment. What a program prints to stderr is read in one
+place per engine, scrubbed of secrets and rows, and becomes an error of ``backproof.errors``.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from backproof.errors import ConfigurationError
+from backproof.records import Database, Finding, Inventory, Lack, Manifest, Member, Section, Table, Target
+
+PIECE_BYTES = 8 * 1024 * 1024
+"""Plain bytes of a piece: large enough to compress well, small enough that many fit in memory. See docs/decisions."""
+
+Progress = Callable[[int], None]
+"""Told how many more bytes of plain SQL are done; may be called from several threads."""
+
+
+def no_progress(_: int) -> None:
+    """For callers that do not watch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of SQL, cut where it stands alone."""
+
+    section: Section
+    table: str | None
+    columns: tuple[str, ...]
+    rows: int
+    head: bytes
+    body: bytes
+    tail: bytes
+
+    def __len__(self) -> int:
+        return len(self.head) + len(self.body) + len(self.tail)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object's definition (or owner, comment, grant) in a schema or finish section."""
+
+    key: str
+    """``TYPE name``; the same before and after a round trip."""
+    kind: str
+    """``TABLE``, ``INDEX``, ``FK CONSTRAINT``, ``ACL`` … in the dump tool's words; ``PREAMBLE`` for session settings."""
+    table: str | None
+    """The table it belongs to, as ``Table.name`` writes it, where the dump says so."""
+    text: bytes
+
+
+class Dump(Protocol):
+    """An open consistent point."""
+
+    @property
+    def database(self) -> Database:
+        """What is known before the first byte."""
+
+    def schema(self) -> Iterator[Piece]:
+        """Definitions that must exist before data, session settings first."""
+
+    def data(self) -> Sequence[Iterator[Piece]]:
+        """The rows: independent streams, each to be drained in its own thread; a table is whole in one of them."""
+
+    def finish(self) -> Iterator[Piece]:
+        """What comes after data: keys, indexes, triggers, closing words."""
+
+    def inventory(self) -> Inventory:
+        """Objects and exact row counts at the same point; may run while the streams are drained."""
+
+
+class Source(Protocol):
+    """An archive, as an engine sees it."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it holds."""
+
+    def read(self, member: Member) -> bytes:
+        """One member's plain SQL, checked. From any thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """The exact least-privilege SQL."""
+
+    backup: str
+    restore: str
+
+
+class Engine(Protocol):
+    """A kind of database. The module's docstring is the contract."""
+
+    @property
+    def name(self) -> str:
+        """``postgresql``, ``mysql``."""
+
+    @property
+    def spellings(self) -> Sequence[str]:
+        """Other names a fleet may use."""
+
+    def findings(self, target: Target, tool_folders: Sequence[Path] = ()) -> list[Finding]:
+        """Preflight: server reachable, password, database, privileges against the inventory, tools and versions."""
+
+    def grants(self, target: Target) -> Grants:
+        """Least-privilege SQL for ``target.user`` on ``target.database``; reads the server for names only."""
+
+    def lock(self, target: Target, plan: str) -> AbstractContextManager[None]:
+        """One writer per plan: an advisory lock on the server, freed by the holder's death. ``Busy`` when held."""
+
+    def dump(
+        self, target: Target, jobs: int = 1, tool_folders: Sequence[Path] = (), tool_version: str | None = None
+    ) -> AbstractContextManager[Dump]:
+        """Open a consistent point. ``tool_version`` asks for that major of the dump tool instead of the server's."""
+
+    def entries(self, text: bytes) -> Iterator[Entry]:
+        """Divide schema or finish text; refuses what only a shell-capable client would obey."""
+
+    def canonical(self, entry: Entry) -> bytes:
+        """The entry's text as compared after a round trip: without what never repeats (dates, tokens, comments)."""
+
+    def lacks(self, target: Target, manifest: Manifest) -> list[Lack]:
+        """What the target server lacks for this archive, found without changing anything."""
+
+    def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
+        """Create the missing roles (without login) and, on a scratch server, stub tablespaces."""
+
+    def create(self, target: Target, manifest: Manifest) -> None:
+        """Make ``target.database``, empty, with the settings it needs; an existing empty one is used as it is.
+
+        Raises:
+            AlreadyExists: it exists and is not empty.
+        """
+
+    def restore(
+        self,
+        source: Source,
+        target: Target,
+        jobs: int = 1,
+        tables: Sequence[str] | None = None,
+        keep_order: bool = False,
+        progress: Progress = no_progress,
+    ) -> list[str]:
+        """Fill the empty database ``target`` names; with ``tables`` just these, reading just their members.
+
+        Returns:
+            What was left out and why, a sentence each (foreign keys to tables not chosen, unknown settings).
+        """
+
+    def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:
+        """Owner, privileges, settings, comment of the database; says what could not be applied."""
+
+    def drop(self, target: Target) -> None:
+        """Remove a database that ``create`` made."""
+
+    def export(self, source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
+        """Plain SQL for the stock client, in order; with ``tables`` just these and what they stand on."""
+
+    def digest(self, target: Target, table: Table) -> Table:
+        """Rows and digest of one table read over exactly ``table.columns``, where column order differs."""
+
+    def scratch(
+        self, manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ()
+    ) -> AbstractContextManager[Target]:
+        """A private server of the archive's major version with an empty database that fits.
+
+        Raises:
+            CannotProve: no binaries of that version, a locale or extension missing; with the remedy.
+        """
+
+    def sqlalchemy_url(self, target: Target) -> str:
+        """For a plan's checks."""
+
+
+def find(name: str) -> Engine:
+    """The engine a fleet names, by its name or another spelling.
+
+    Raises:
+        ConfigurationError: no such engine; names those there are.
+    """
+    known: list[str] = []
+    for module in pkgutil.iter_modules(__path__):
+        if module.name == name:
+            return _load(module.name)
+        known.append(module.name)
+    for candidate in known:
+        if name in (engine := _load(candidate)).spellings:
+            return engine
+    raise ConfigurationError(f"no engine is called {name!r}", f"Known engines: {', '.join(sorted(known))}.")
+
+
+def _load(name: str) -> Engine:
+    engine: Engine = importlib.import_module(f"{__name__}.{name}").ENGINE
+    return engine

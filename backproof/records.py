@@ -1,0 +1,236 @@
+"""The frozen records that travel between the rooms of the house, and into the stores as JSON.
+
+Times are aware UTC ``datetime``, sizes are bytes, durations are seconds; names say so.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
+
+Kind = Literal["daily", "monthly", "manual", "safety"]
+Section = Literal["schema", "data", "finish"]
+Verdict = Literal["passed", "failed", "could-not-run"]
+
+
+class Record(BaseModel):
+    """Immutable, and strict about what it is made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Target(Record):
+    """A database on a server, and who connects to it."""
+
+    host: str
+    """A host name, an address, or a folder that holds a Unix socket."""
+    port: int
+    database: str
+    user: str
+    password: SecretStr | None = None
+    options: dict[str, str] = Field(default_factory=dict)
+    """Further connection parameters in the driver's own words: ``sslmode``, ``sslrootcert`` …"""
+
+    def to(self, database: str) -> "Target":
+        """The same server and user, another database."""
+        return self.model_copy(update={"database": database})
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}:{self.port}/{self.database}"
+
+
+class Timing(Record):
+    """One measured phase, by wall clock."""
+
+    phase: str
+    started_at: datetime
+    elapsed_seconds: float
+    bytes: int | None = None
+    """What the phase moved, where a rate makes sense."""
+
+
+class Member(Record):
+    """One gzip member of an archive: a piece of SQL that stands alone."""
+
+    section: Section
+    table: str | None
+    """As the dump writes it, qualified and quoted; None for what belongs to no table."""
+    rows: int
+    offset: int
+    """Where it starts in the gzip stream, before encryption."""
+    length: int
+    """Its gzip bytes."""
+    plain_bytes: int
+    sha256: str
+    """Of its gzip bytes, so that it can be checked before it is unpacked."""
+
+
+class Table(Record):
+    """One table's content, by digest."""
+
+    name: str
+    columns: tuple[str, ...]
+    """As the dump lists them, unquoted, in dump order."""
+    rows: int
+    row_bytes: int
+    sha256: str
+    """Of its row bytes in dump order, as the dump tool writes them."""
+    needs: tuple[str, ...] = ()
+    """Keys of the entries (``TYPE public.mood``) that its definition stands on, for restoring it without the rest."""
+
+
+class Database(Record):
+    """What an open dump knows of its database before the first byte is read."""
+
+    engine: str
+    server_version: str
+    tool_version: str
+    taken_at: datetime
+    """The moment of the consistent point, by the database server's clock."""
+    live_bytes: int
+    """What the database occupies on its server."""
+    server: dict[str, JsonValue]
+    """Identity and settings that matter: ``system_identifier``, log position …"""
+    settings: dict[str, JsonValue]
+    """Encoding, collation, locale: what it takes to create an empty database that fits."""
+    globals: dict[str, JsonValue]
+    """Beside the SQL stream: roles, owner, privileges, settings per database and role, tablespaces. Never a password."""
+    not_carried: tuple[str, ...] = ()
+    """What the dump can't carry, a sentence each."""
+
+
+class Inventory(Record):
+    """What the catalogue says is there, at the dump's consistent point; to be held against what the dump holds."""
+
+    rows: dict[str, int]
+    """Table name (as in ``Table.name``) to exact row count."""
+    objects: tuple[str, ...]
+    """Entry keys that the dump must hold, such as ``TRIGGER public.orders audit``."""
+    needs: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Table name to the entry keys it stands on."""
+
+
+class Encryption(Record):
+    """How an archive is encrypted: an AWS Encryption SDK message."""
+
+    suite: Literal["AES-256-GCM-HKDF-SHA512-COMMIT-KEY"] = "AES-256-GCM-HKDF-SHA512-COMMIT-KEY"
+    frame_bytes: int
+    key_fingerprint: str
+    escrow_fingerprint: str | None
+
+
+class Manifest(Record):
+    """What an archive is: facts, digests, member index. Signed, written last, deleted first."""
+
+    format: Literal[1] = 1
+    plan: str
+    id: str
+    kind: Kind
+    taken_at: datetime
+    backproof_version: str
+    database: Database
+    stored_bytes: int
+    """The archive as it lies in a store."""
+    stored_sha256: str
+    gzip_bytes: int
+    """The gzip stream: equals ``stored_bytes`` where there is no encryption."""
+    plain_bytes: int
+    encryption: Encryption | None
+    members: tuple[Member, ...]
+    tables: tuple[Table, ...]
+    objects: dict[str, int]
+    """How many entries of each type the dump holds."""
+    timings: tuple[Timing, ...]
+
+
+class Difference(Record):
+    """One object that is not the same after the round trip."""
+
+    object: str
+    """An entry key (``TRIGGER public.orders audit``), ``TABLE DATA public.orders``, or ``GLOBAL …``."""
+    what: str
+    """One sentence, without data: which rows, which part, which members."""
+    accepted: str | None = None
+    """The plan's reason, where it accepts this difference by name."""
+
+
+class CheckResult(Record):
+    """One SQL check of a plan, run on the restored database."""
+
+    name: str
+    passed: bool
+    found: str
+    expect: str
+
+
+class Proof(Record):
+    """The record of one verification. Signed. ``passed`` only when all of it ran and nothing differs."""
+
+    format: Literal[1] = 1
+    plan: str
+    backup: str
+    store: str
+    """The copy that was proven."""
+    verdict: Verdict
+    reason: str
+    """One sentence: why this verdict, and for ``could-not-run`` what to do."""
+    started_at: datetime
+    finished_at: datetime
+    stored_sha256: str
+    backproof_version: str
+    proven_on: Literal["scratch", "server"] | None
+    """None when nothing was started."""
+    server_version: str | None
+    differences: tuple[Difference, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    not_covered: tuple[str, ...] = ()
+    unused_accepts: tuple[str, ...] = ()
+    """Accepted differences of the plan that matched nothing: stale, to be removed."""
+    timings: tuple[Timing, ...] = ()
+
+
+class Finding(Record):
+    """One preflight check."""
+
+    check: str
+    status: Literal["ok", "warning", "failed"]
+    found: str
+    remedy: str = ""
+
+
+class Lack(Record):
+    """Something an archive needs that a target server does not have."""
+
+    kind: Literal["role", "extension", "tablespace", "locale", "privilege"]
+    name: str
+    remedy: str
+
+
+class Copy(Record):
+    """One backup's presence in one store."""
+
+    store: str
+    archive: bool
+    manifest: bool
+    stored_bytes: int | None
+    proofs: tuple[tuple[datetime, Verdict], ...] = ()
+
+
+class Backup(Record):
+    """One backup of a plan, over all its stores."""
+
+    plan: str
+    id: str
+    kind: Kind
+    taken_at: datetime
+    copies: tuple[Copy, ...]
+    proven_at: datetime | None = None
+    """The newest proof that passed, its signature checked."""
+    failed_at: datetime | None = None
+    """The newest proof that failed, its signature checked."""
+
+
+def total_seconds(timings: Sequence[Timing]) -> float:
+    """Sum of the phases; phases that overlap count each."""
+    return sum(timing.elapsed_seconds for timing in timings)

@@ -1,0 +1,78 @@
+"""The contract of a store: a place that holds archives, manifests and proofs by key.
+
+Every store is held to this text by one test suite, ``tests/contracts/test_stores.py``.
+
+**Keys** are ``/``-separated names of ``[A-Za-z0-9._-]``; no empty part, no ``.`` or ``..``, never absolute. Anything
+else is a ``ConfigurationError`` before the store is touched.
+
+**Put-once.** An object is written once and never changed. ``put`` of an existing key raises ``AlreadyExists`` and
+leaves the object as it was; of two concurrent puts exactly one wins. An object is visible whole or not at all: not
+while it is being written, not after the writer died, not after ``chunks`` raised (that exception is passed on, and
+what was written so far is removed).
+
+**Durable and checked.** When ``put`` returns, the bytes survive a power cut, and the store itself has confirmed their
+length and a checksum of what it was sent.
+
+**Reading** is by range; a range beyond the end is ``Damaged``, a missing key ``NotFound``. Bytes come as they lie there:
+whoever reads checks them.
+
+**Listing** is complete or raises: it never ends early in silence. Order is by key. Names that are no valid keys, and
+unfinished writes, are not listed.
+
+**Deleting** a missing key is no error.
+
+**Errors.** What may pass on its own (5xx, throttling, reset, timeout) is ``StoreUnavailable``; the rest is
+``AccessDenied``, ``NotFound``, ``NoSpace``, ``ConfigurationError``. Each names the place (``location``) and the remedy.
+
+**Memory** is bounded and independent of an object's size. **Threads**: every method may be called from several at once.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One object in a store."""
+
+    key: str
+    length: int
+    modified_at: datetime
+    """Aware UTC, by the store's clock."""
+
+
+class Store(Protocol):
+    """A place that holds archives. The module's docstring is the contract."""
+
+    @property
+    def name(self) -> str:
+        """What the fleet calls it."""
+
+    def location(self, key: str = "") -> str:
+        """Where a key lies, as a person would write it: ``s3://bucket/prefix/key`` or a path."""
+
+    def put(self, key: str, chunks: Iterable[bytes], size_hint: int | None = None) -> Stored:
+        """Write one object, once. ``size_hint`` (bytes) lets S3 choose its part size; it need not be exact."""
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The bytes ``start:start+length`` (to the end where ``length`` is None), in chunks of about 1 MiB."""
+
+    def head(self, key: str) -> Stored | None:
+        """What lies under a key, or None."""
+
+    def list(self, prefix: str = "") -> Iterator[Stored]:
+        """Every object whose key starts with ``prefix``."""
+
+    def delete(self, key: str) -> None:
+        """Remove one object."""
+
+    def probe(self) -> None:
+        """Write, read back and delete a small object of our own; raises what stands in the way."""
+
+    def sweep(self, before: datetime) -> list[str]:
+        """Remove unfinished writes of ours begun before a moment whose writer is gone; says what was removed."""
+
+    def free_bytes(self) -> int | None:
+        """Room left, or None where a store has no such limit."""
