@@ -1,0 +1,152 @@
+"""Where things lie in a store: key <-> (plan, kind, taken_at, part), a bijection.
+
+::
+
+    shop/daily/backup_2025-11-07_020000.sql.gz.enc       the archive
+    shop/daily/backup_2025-11-07_020000.sql.gz           the archive, where a plan encrypts nothing
+    shop/daily/backup_2025-11-07_020000.manifest.json
+    shop/daily/backup_2025-11-07_020000.proof_2025-11-07_021500_passed.json
+
+Moments are UTC, to the second. A key that ``parse`` does not know is not ours: nothing of Backproof lists, reads or
+deletes it.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, get_args
+
+from backproof.records import Kind, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPart:
+    """The part of a backup that is a proof: when it was made, and what it says."""
+
+    finished_at: datetime
+    verdict: Verdict
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "finished_at", _to_the_second(self.finished_at))
+
+
+Part = Literal["sql.gz.enc", "sql.gz", "manifest.json"] | ProofPart
+
+ENCRYPTED: Literal["sql.gz.enc"] = "sql.gz.enc"
+PLAIN: Literal["sql.gz"] = "sql.gz"
+MANIFEST: Literal["manifest.json"] = "manifest.json"
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+_PLAN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_MOMENT = r"([0-9]{4})-([0-9]{2})-([0-9]{2})_([0-9]{2})([0-9]{2})([0-9]{2})"
+_ID = re.compile(rf"backup_{_MOMENT}")
+_PROOF = re.compile(rf"proof_{_MOMENT}_({'|'.join(_VERDICTS)})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What one object in a store is.
+
+    Raises:
+        ValueError: the plan is not ``[a-z0-9][a-z0-9-]{0,62}``, the kind or the part is unknown, or a moment has no
+            time zone. Moments are brought to UTC and cut to the second.
+    """
+
+    plan: str
+    kind: Kind
+    taken_at: datetime
+    part: Part
+
+    def __post_init__(self) -> None:
+        if not _PLAN.fullmatch(self.plan):
+            raise ValueError(f"{self.plan!r} can't be a plan's name: lower-case letters, digits and '-', at most 63")
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.kind!r} is no kind of backup: {', '.join(KINDS)}")
+        if not isinstance(self.part, ProofPart) and self.part not in (ENCRYPTED, PLAIN, MANIFEST):
+            raise ValueError(f"{self.part!r} is no part of a backup")
+        object.__setattr__(self, "taken_at", _to_the_second(self.taken_at))
+
+    @property
+    def id(self) -> str:
+        """The backup it belongs to."""
+        return backup_id(self.taken_at)
+
+    def with_part(self, part: Part) -> "Name":
+        """Another part of the same backup."""
+        return Name(self.plan, self.kind, self.taken_at, part)
+
+
+def backup_id(taken_at: datetime) -> str:
+    """``backup_2025-11-07_020000``: UTC, cut to the second."""
+    return f"backup_{_moment(_to_the_second(taken_at))}"
+
+
+def taken_at(backup_id: str) -> datetime:
+    """The moment in a backup's id.
+
+    Raises:
+        ValueError: it is no backup's id.
+    """
+    match = _ID.fullmatch(backup_id)
+    moment = _parsed(*match.groups()) if match else None
+    if moment is None:
+        raise ValueError(f"{backup_id!r} is no backup's id: they read like backup_2025-11-07_020000")
+    return moment
+
+
+def key(name: Name) -> str:
+    """The key under which a store holds it."""
+    return f"{name.plan}/{name.kind}/{name.id}.{_suffix(name.part)}"
+
+
+def parse(key: str) -> Name | None:
+    """What a key names, or None where it is none of ours. ``parse(key(name)) == name`` and the other way round."""
+    plan, _, rest = key.partition("/")
+    kind, _, file = rest.partition("/")
+    name, _, suffix = file.partition(".")
+    part = _part(suffix)
+    if part is None:
+        return None
+    try:
+        return Name(plan, kind, taken_at(name), part)  # type: ignore[arg-type]  # Name refuses an unknown kind
+    except ValueError:
+        return None
+
+
+def _suffix(part: Part) -> str:
+    if isinstance(part, ProofPart):
+        return f"proof_{_moment(part.finished_at)}_{part.verdict}.json"
+    return part
+
+
+def _part(suffix: str) -> Part | None:
+    for known in (ENCRYPTED, PLAIN, MANIFEST):
+        if suffix == known:
+            return known
+    match = _PROOF.fullmatch(suffix)
+    if match is None:
+        return None
+    *digits, verdict = match.groups()
+    moment = _parsed(*digits)
+    return None if moment is None else ProofPart(moment, verdict)  # type: ignore[arg-type]  # the pattern lists them
+
+
+def _to_the_second(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone")
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _moment(moment: datetime) -> str:
+    # strftime("%Y") does not pad the year on every platform
+    date = f"{moment.year:04}-{moment.month:02}-{moment.day:02}"
+    return f"{date}_{moment.hour:02}{moment.minute:02}{moment.second:02}"
+
+
+def _parsed(*digits: str) -> datetime | None:
+    year, month, day, hour, minute, second = map(int, digits)
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
