@@ -27,7 +27,7 @@ unfinished writes, are not listed.
 **Memory** is bounded and independent of an object's size. **Threads**: every method may be called from several at once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -71,7 +71,7 @@ class Store(Protocol):
     def probe(self) -> None:
         """Write, read back and delete a small object of our own; raises what stands in the way."""
 
-    def sweep(self, before: datetime) -> list[str]:
+    def sweep(self, before: datetime) -> Sequence[str]:
         """Remove unfinished writes of ours begun before a moment whose writer is gone; says what was removed."""
 
     def free_bytes(self) -> int | None:

@@ -1,0 +1,158 @@
+"""A fleet at work: engines, stores and keys, built when they are first asked for."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from backproof import engines
+from backproof.engines import Engine
+from backproof.errors import ConfigurationError, NotFound
+from backproof.fleet.escrow import private_pem, public_pem
+from backproof.fleet.fields import key_bytes
+from backproof.fleet.specs import DatabaseSpec, KeyRingSpec, LocalStoreSpec, PlanSpec, S3StoreSpec
+from backproof.fleet.whole import FleetSpec, nearest
+from backproof.records import Target
+from backproof.stores import Store
+
+if TYPE_CHECKING:
+    from backproof.archive.encryption import KeyRing
+    from backproof.archive.signing import Signer
+
+
+class Fleet:
+    """What a spec describes. Building one touches nothing: no file, no server, no store."""
+
+    def __init__(self, spec: FleetSpec) -> None:
+        self.spec = spec
+        self._stores: dict[str, Store] = {}
+        self._lock = Lock()
+
+    def plan(self, name: str) -> PlanSpec:
+        """What a plan says.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        plan = self.spec.plans.get(name)
+        if plan is None:
+            raise _unknown("plan", name, self.spec.plans)
+        return plan
+
+    def engine(self, plan: str) -> Engine:
+        """The engine of a plan's database."""
+        return engines.find(self._database(plan).engine)
+
+    def target(self, plan: str, admin: bool = False) -> Target:
+        """A plan's database, and who connects to it: its reader or, with ``admin``, the more powerful user.
+
+        Raises:
+            ConfigurationError: ``admin`` is asked for, and the fleet names none.
+        """
+        database = self._database(plan)
+        user, password = database.user, database.password
+        if admin:
+            if database.admin is None:
+                where = f"databases.{self.plan(plan).database}.admin"
+                raise ConfigurationError(f"{where} is missing", "Name the user who may create databases there.")
+            user, password = database.admin.user, database.admin.password
+        return Target(
+            host=database.host,
+            port=database.port,
+            database=database.name,
+            user=user,
+            password=password,
+            options=database.options,
+        )
+
+    def store(self, name: str) -> Store:
+        """A store by name; the same object each time.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        spec = self.spec.stores.get(name)
+        if spec is None:
+            raise _unknown("store", name, self.spec.stores)
+        with self._lock:
+            if name not in self._stores:
+                self._stores[name] = _local(name, spec) if isinstance(spec, LocalStoreSpec) else self._s3(name, spec)
+            return self._stores[name]
+
+    def stores(self, plan: str) -> list[Store]:
+        """A plan's stores, in its order."""
+        return [self.store(name) for name in self.plan(plan).stores]
+
+    def ring(self, plan: str) -> "KeyRing | None":
+        """The keys of a plan's archives, or None where the plan wants no encryption."""
+        name = self.plan(plan).key
+        return None if name is None else _ring(self.spec.keys[name], f"keys.{name}")
+
+    @cached_property
+    def signer(self) -> "Signer":
+        """Who signs this fleet's manifests and proofs, and whose signatures count."""
+        from backproof.archive.signing import Signer
+
+        signing = self.spec.signing
+        trusted = tuple(key_bytes(SecretStr(key)) for key in signing.also_trust)
+        return Signer(key_bytes(signing.private_key), trusted)
+
+    @property
+    def scratch_folder(self) -> Path | None:
+        """Where throwaway servers keep their data; None: the system's temporary folder."""
+        return self.spec.scratch_folder
+
+    @property
+    def tool_folders(self) -> tuple[Path, ...]:
+        """Looked in for database programs before the usual places."""
+        return self.spec.tool_folders
+
+    def _database(self, plan: str) -> DatabaseSpec:
+        return self.spec.databases[self.plan(plan).database]
+
+    def _s3(self, name: str, spec: S3StoreSpec) -> Store:
+        from backproof.stores.s3 import S3Store
+
+        access = None if spec.credentials is None else self.spec.credentials[spec.credentials]
+        return S3Store(
+            name,
+            spec.bucket,
+            spec.region,
+            prefix=spec.prefix,
+            endpoint_url=spec.endpoint_url,
+            access_key_id=None if access is None else access.access_key_id,
+            secret_access_key=None if access is None else access.secret_access_key.get_secret_value(),
+            session_token=None
+            if access is None or access.session_token is None
+            else access.session_token.get_secret_value(),
+            storage_class=spec.storage_class,
+        )
+
+
+def _local(name: str, spec: LocalStoreSpec) -> Store:
+    from backproof.stores.local import LocalStore
+
+    return LocalStore(name, spec.path)
+
+
+def _ring(spec: KeyRingSpec, where: str) -> "KeyRing":
+    from backproof.archive.encryption import KeyRing
+
+    public, private = spec.escrow_public_key, spec.escrow_private_key
+    return KeyRing(
+        None if spec.aes256 is None else key_bytes(spec.aes256),
+        tuple(key_bytes(key) for key in spec.old),
+        None if public is None else public_pem(public, f"{where}.escrow_public_key"),
+        None if private is None else private_pem(private, spec.escrow_passphrase, f"{where}.escrow_private_key"),
+    )
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> NotFound:
+    names = sorted(known)
+    meant = nearest(name, names)
+    if meant:
+        return NotFound(f"no {what} is called {name!r}", f"Did you mean {meant!r}?")
+    return NotFound(f"no {what} is called {name!r}", f"There are: {', '.join(names) or 'none'}.")

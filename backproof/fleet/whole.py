@@ -1,0 +1,86 @@
+"""The whole fleet as one spec, whose names all lead somewhere."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from backproof.fleet.fields import Name
+from backproof.fleet.specs import (
+    CredentialsSpec,
+    DatabaseSpec,
+    FleetSettings,
+    KeyRingSpec,
+    LocalStoreSpec,
+    PlanSpec,
+    S3StoreSpec,
+)
+
+StoreSpec = LocalStoreSpec | S3StoreSpec
+
+
+class FleetSpec(FleetSettings):
+    """Everything ``fleet.yaml`` says. A plan's left-out stores and key are filled in."""
+
+    keys: dict[Name, KeyRingSpec] = Field(default_factory=dict)
+    """Key rings by name."""
+    credentials: dict[Name, CredentialsSpec] = Field(default_factory=dict)
+    """S3 credentials by name."""
+    stores: dict[Name, StoreSpec] = Field(default_factory=dict)
+    """Stores by name."""
+    databases: dict[Name, DatabaseSpec] = Field(default_factory=dict)
+    """Databases by name."""
+    plans: dict[Name, PlanSpec] = Field(default_factory=dict)
+    """Plans by name."""
+
+    @field_validator("stores")
+    @classmethod
+    def _known_credentials(cls, stores: dict[str, StoreSpec], info: ValidationInfo) -> dict[str, StoreSpec]:
+        for name, store in stores.items():
+            if isinstance(store, S3StoreSpec) and store.credentials is not None and "credentials" in info.data:
+                _known(store.credentials, info.data["credentials"], "credentials", f"{name}.credentials")
+        return stores
+
+    @field_validator("plans")
+    @classmethod
+    def _complete_plans(cls, plans: dict[str, PlanSpec], info: ValidationInfo) -> dict[str, PlanSpec]:
+        if not {"keys", "stores", "databases"} <= info.data.keys():
+            return plans  # one of them is wrong, and said to be
+        return {name: _complete(name, plan, info.data) for name, plan in plans.items()}
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was most likely meant."""
+    return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
+
+
+def _complete(name: str, plan: PlanSpec, parts: Mapping[str, Mapping[str, object]]) -> PlanSpec:
+    _known(plan.database, parts["databases"], "database", f"{name}.database")
+    for store in plan.stores:
+        _known(store, parts["stores"], "store", f"{name}.stores")
+    if len(set(plan.stores)) < len(plan.stores):
+        raise ValueError(f"{name}.stores: names a store twice")
+    stores = plan.stores or tuple(parts["stores"])
+    if not stores:
+        raise ValueError(f"{name}.stores: there is no store; describe one under stores")
+    return plan.model_copy(update={"stores": stores, "key": _key(name, plan, parts["keys"])})
+
+
+def _key(name: str, plan: PlanSpec, rings: Mapping[str, object]) -> str | None:
+    if plan.encryption == "none":
+        if plan.key is not None:
+            raise ValueError(f"{name}.key: is given, but encryption is none; leave one of them out")
+        return None
+    if plan.key is not None:
+        _known(plan.key, rings, "key ring", f"{name}.key")
+        return plan.key
+    if len(rings) != 1:
+        count = "no key ring" if not rings else f"{len(rings)} key rings"
+        raise ValueError(f"{name}.key: is needed, since there is {count}; name one, or write encryption: none")
+    return next(iter(rings))
+
+
+def _known(name: str, known: Mapping[str, object], what: str, path: str) -> None:
+    if name not in known:
+        meant = nearest(name, known)
+        raise ValueError(f"{path}: no {what} is called {name!r}" + (f"; did you mean {meant!r}?" if meant else ""))
