@@ -1,0 +1,283 @@
+"""Prefect servers of our own: a private one for the command line, dedicated ones for the demo and the tests.
+
+Prefect's own ephemeral mode costs 17 seconds and prints ``CancelledError`` at exit. Here a command starts a real server
+once, on a free loopback port and behind a password; it stays ten minutes for the next command, and ends by itself. This
+module does not import Prefect until the server is on its way: both then start at the same time.
+"""
+
+import fcntl
+import importlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from backproof.errors import ConfigurationError, ConnectionLost
+from deployments.servers import processes
+
+IDLE_SECONDS = 600.0
+START_SECONDS = 90.0
+
+_QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_CLI_COLORS": "false",
+}
+_SERVER = _QUIET | {
+    "PREFECT__SERVER_FINAL": "1",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # saving a block there, nothing changed, destroys what it refers to
+}
+_PRIVATE = {
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+}
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    """A server of ours, as its record file describes it."""
+
+    pid: int
+    started: str
+    url: str
+    """The API: ``http://127.0.0.1:PORT/api``."""
+    password: str | None
+    """What a client sends, as ``user:password``; None where the server asks for none."""
+
+    @property
+    def ui_url(self) -> str:
+        """Where a person looks."""
+        return self.url.removesuffix("/api")
+
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment, before it imports Prefect, to use this server."""
+        password = {"PREFECT_API_AUTH_STRING": self.password} if self.password else {}
+        return {"PREFECT_API_URL": self.url} | password | _QUIET
+
+    def is_running(self) -> bool:
+        """Whether its process lives."""
+        return processes.is_running(self.pid, self.started)
+
+    def wait_until_ready(self, seconds: float = START_SECONDS) -> None:
+        """Return once it answers.
+
+        Raises:
+            ConnectionLost: it ended, or does not answer in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not _answers(f"{self.url}/health", self.password):
+            if not self.is_running() or time.monotonic() > deadline:
+                raise ConnectionLost(f"the Prefect server at {self.url} does not answer", "Its server.log says why.")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it; no error where it has ended."""
+        processes.end(self.pid, self.started)
+
+
+def default_state_folder(environment: Mapping[str, str]) -> Path:
+    """Where a user's state lies: ``$XDG_STATE_HOME/backproof`` or ``~/.local/state/backproof``."""
+    state = environment.get("XDG_STATE_HOME", "")
+    base = (
+        Path(state) if state.startswith("/") else Path(environment.get("HOME", "~")).expanduser() / ".local" / "state"
+    )
+    return base / "backproof"
+
+
+def ensure_api(state_folder: Path | None = None, idle_seconds: float = IDLE_SECONDS) -> str:
+    """Make Prefect usable in this process, and import it.
+
+    Uses ``PREFECT_API_URL`` where it is set; else the private server of this user, which is started where none runs.
+
+    Returns:
+        The API's URL.
+
+    Raises:
+        ConfigurationError: Prefect was imported before: it reads its settings only then.
+        ConnectionLost: the server did not start.
+    """
+    if "prefect" in sys.modules:
+        raise ConfigurationError("Prefect was imported before its server was chosen", "Call ensure_api() first.")
+    for name, value in (_QUIET | _client_settings()).items():
+        os.environ.setdefault(name, value)
+    if url := os.environ.get("PREFECT_API_URL"):
+        return url
+    folder = (state_folder or default_state_folder(os.environ)) / f"prefect-{version('prefect')}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _hold(folder / "in-use")
+    with _locked(folder / "starting"):
+        server = _running(folder) or start(folder, idle_seconds=idle_seconds)
+    os.environ.update(server.environment(), PREFECT_HOME=str(folder))
+    importlib.import_module("prefect.main")  # two to four seconds in which the server starts too
+    server.wait_until_ready()
+    return server.url
+
+
+def start(
+    folder: Path, *, idle_seconds: float | None = None, ui: bool = False, password: bool = True, outlive: bool = False
+) -> PrefectServer:
+    """Start a server whose home is ``folder``; it may not be ready yet.
+
+    Args:
+        folder: 0700; database, log and record lie there.
+        idle_seconds: end when no command has used it for so long; None: end with this process.
+        ui: with the web page and the scheduler.
+        password: ask for a random one.
+        outlive: never end by itself (and ``idle_seconds`` None): somebody will call ``stop``.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    record = folder / "server.json"
+    secret = f"backproof:{secrets.token_urlsafe(24)}" if password else None
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+        process = _spawn(folder, listening, _life(folder, idle_seconds, outlive), _settings(folder, url, secret, ui))
+    server = PrefectServer(process.pid, processes.started(process.pid) or "", url, secret)
+    _write(record, json.dumps(asdict(server)))
+    process.returncode = 0  # not ours to wait for: it may outlive us, and init reaps it then
+    return server
+
+
+def recorded(folder: Path) -> PrefectServer | None:
+    """The server whose home is ``folder``, running or not; None where there is no record of one."""
+    try:
+        return PrefectServer(**json.loads((folder / "server.json").read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+@contextmanager
+def prefect_server(folder: Path, *, ui: bool = True, password: bool = False) -> Iterator[PrefectServer]:
+    """A dedicated server, ready, with scheduler and (``ui``) web page; surely gone afterwards, also if we are killed."""
+    server = start(folder, ui=ui, password=password)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        drain()
+        server.stop()
+
+
+def drain() -> None:
+    """Let Prefect's threads hand over what they hold; stopping the server before makes the process hang a minute."""
+    if "prefect" not in sys.modules:
+        return
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all()
+    APILogWorker.drain_all(timeout=5)
+
+
+def _client_settings() -> dict[str, str]:
+    return {
+        "PREFECT_LOGGING_SETTINGS_PATH": str(Path(__file__).with_name("logging.yml")),
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    }
+
+
+def _running(folder: Path) -> PrefectServer | None:
+    server = recorded(folder)
+    if server is None or not server.is_running():
+        return None
+    try:
+        server.wait_until_ready()
+    except ConnectionLost:
+        server.stop()  # alive, and deaf
+        return None
+    return server
+
+
+def _life(folder: Path, idle_seconds: float | None, outlive: bool) -> list[str]:
+    if idle_seconds is not None:
+        return ["--in-use", str(folder / "in-use"), "--idle-seconds", str(idle_seconds)]
+    return [] if outlive else ["--owner", str(os.getpid()), processes.started(os.getpid()) or ""]
+
+
+def _settings(folder: Path, url: str, password: str | None, ui: bool) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    own = {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "ui"),
+    }
+    guarded = {"PREFECT_SERVER_API_AUTH_STRING": password, "PREFECT_API_AUTH_STRING": password} if password else {}
+    return inherited | _SERVER | own | guarded | ({} if ui else _PRIVATE)
+
+
+def _spawn(
+    folder: Path, listening: socket.socket, life: list[str], settings: dict[str, str]
+) -> "subprocess.Popen[bytes]":
+    # Not by backproof.subprocesses: what a flow kills at its end must not be the server that it reports to.
+    descriptor = listening.fileno()
+    argv = [sys.executable, "-P", "-m", "deployments.servers.prefect_process", "--socket", str(descriptor)]
+    log = os.open(folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        return subprocess.Popen(
+            [*argv, "--record", str(folder / "server.json"), *life],
+            env=settings,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(descriptor,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def _answers(url: str, password: str | None) -> bool:
+    request = urllib.request.Request(url)  # noqa: S310 (our own loopback URL)
+    if password:
+        import base64
+
+        request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=START_SECONDS) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_suffix(".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(text)
+    part.replace(path)
+
+
+_held: list[int] = []
+
+
+def _hold(path: Path) -> None:
+    """Use the server until this process ends, whatever it ends of."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    _held.append(descriptor)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
