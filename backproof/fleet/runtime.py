@@ -124,10 +124,8 @@ class Fleet:
             prefix=spec.prefix,
             endpoint_url=spec.endpoint_url,
             access_key_id=None if access is None else access.access_key_id,
-            secret_access_key=None if access is None else access.secret_access_key.get_secret_value(),
-            session_token=None
-            if access is None or access.session_token is None
-            else access.session_token.get_secret_value(),
+            secret_access_key=None if access is None else _open(access.secret_access_key),
+            session_token=None if access is None else _open(access.session_token),
             storage_class=spec.storage_class,
         )
 
@@ -148,6 +146,10 @@ def _ring(spec: KeyRingSpec, where: str) -> "KeyRing":
         None if public is None else public_pem(public, f"{where}.escrow_public_key"),
         None if private is None else private_pem(private, spec.escrow_passphrase, f"{where}.escrow_private_key"),
     )
+
+
+def _open(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> NotFound:
