@@ -35,6 +35,6 @@ def checked_prefix(prefix: str) -> str:
         ConfigurationError: no key begins like this.
     """
     folder = prefix.rpartition("/")[0]
-    if not _PREFIX.fullmatch(prefix) or (folder or "/" in prefix) and not is_key(folder):
+    if not _PREFIX.fullmatch(prefix) or ((folder or "/" in prefix) and not is_key(folder)):
         raise ConfigurationError(f"no key begins with {prefix!r}", "Use the beginning of a key, such as 'shop/daily/'.")
     return prefix

@@ -1,0 +1,165 @@
+"""A file that is being written: what its name says, who holds it, and how it becomes an object.
+
+The name ``~<begun>-<pid>-<token>~`` is no valid key, so it is never listed. The writer holds a lock on the open file
+(``flock``); the kernel frees it when the writer dies, however it dies, in whichever container it ran. So a file that
+can be locked has no writer any more, and no pid is mistaken for a later process of the same number.
+"""
+
+import errno
+import fcntl
+import os
+import re
+from datetime import UTC, datetime
+from secrets import token_hex
+from types import TracebackType
+from typing import Self
+
+from isal import isal_zlib
+
+from backproof.errors import AlreadyExists, ConfigurationError, Damaged
+from backproof.stores.disk_errors import told
+
+CHUNK_BYTES = 1024 * 1024
+_BEGUN = "%Y%m%dT%H%M%S.%f"
+_NAME = re.compile(r"~(\d{8}T\d{6}\.\d{6})-\d+-[0-9a-f]{16}~")
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+
+
+class Unfinished:
+    """One file between its first byte and its key. What is not published is removed when the context ends.
+
+    Args:
+        folder: an open folder, in which the object is to lie.
+        name: the object's name in it.
+        place: where that is, for messages.
+    """
+
+    def __init__(self, folder: int, name: str, place: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._place = place
+        self._own_name = f"~{datetime.now(UTC).strftime(_BEGUN)}-{os.getpid()}-{token_hex(8)}~"
+        self._length = 0
+        self._checksum = 0
+
+    def __enter__(self) -> Self:
+        with told("write", self._place):
+            self._file = os.open(
+                self._own_name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._folder
+            )
+            _lock(self._file)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with told("write", self._place):
+            try:
+                _unlink(self._own_name, self._folder)
+            finally:
+                os.close(self._file)
+
+    def write(self, chunk: bytes) -> None:
+        """Append."""
+        with told("write", self._place):
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        self._length += len(chunk)
+        self._checksum = isal_zlib.crc32(chunk, self._checksum)
+
+    def confirm(self) -> None:
+        """Bring it to the disk and read it back from there.
+
+        Raises:
+            Damaged: what lies there is not what was written.
+        """
+        with told("write", self._place):
+            os.fsync(self._file)
+            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)  # else memory answers instead of the disk
+            length, checksum = _measure(self._file)
+        if (length, checksum) != (self._length, self._checksum):
+            raise Damaged(
+                f"{self._place}: {length} bytes came back of {self._length} written, or others",
+                "The disk or its controller is failing: look at the kernel's log (`dmesg`), and use another disk.",
+            )
+
+    def publish(self, way: list[int]) -> None:
+        """Give it its key, if that is free, durably.
+
+        Args:
+            way: the open folders from the store's own to the object's; one that another writer made just now may not be
+                on the disk yet either.
+
+        Raises:
+            AlreadyExists: the key is taken.
+        """
+        with told("write", self._place):
+            self._link()
+            try:
+                _unlink(self._own_name, self._folder)
+                for folder in reversed(way):
+                    os.fsync(folder)
+            except OSError:  # a failed fsync is never tried again: what was written is gone for all we know
+                _unlink(self._name, self._folder)
+                raise
+
+    def _link(self) -> None:
+        try:
+            os.link(self._own_name, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=False)
+        except FileExistsError:
+            raise already_there(self._place) from None
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise ConfigurationError(
+                f"cannot write {self._place}: its file system has no hard links",
+                "Use one that has (ext4, XFS, btrfs, NFS); Backproof needs them to never overwrite a backup.",
+            ) from error
+
+
+def already_there(place: str) -> AlreadyExists:
+    """The key is taken."""
+    return AlreadyExists(f"{place} exists already", "It was left as it is: what is written once is never changed.")
+
+
+def remove_abandoned(name: str, folder: int, before: datetime) -> bool:
+    """Remove an unfinished file begun before a moment, unless its writer lives; whether it was removed."""
+    if not (match := _NAME.fullmatch(name)) or datetime.strptime(match[1], _BEGUN).replace(tzinfo=UTC) >= before:
+        return False
+    try:
+        file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    try:
+        return _lock(file) and _unlink(name, folder)
+    finally:
+        os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Where a file system knows no locks nobody gets one: what is abandoned there stays, as it can't be told."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (*_NO_LOCKS, errno.EWOULDBLOCK):
+            raise
+        return False
+    return True
+
+
+def _unlink(name: str, folder: int) -> bool:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _measure(file: int) -> tuple[int, int]:
+    length = checksum = 0
+    while chunk := os.pread(file, CHUNK_BYTES, length):
+        length += len(chunk)
+        checksum = isal_zlib.crc32(chunk, checksum)
+    return length, checksum
