@@ -45,6 +45,14 @@ def _check_key(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _check_key_if_any(secret: SecretStr | None) -> SecretStr | None:
+    return None if secret is None else _check_key(secret)
+
+
+def _check_keys(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    return tuple(_check_key(secret) for secret in secrets)
+
+
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
     if path.parts[:1] and path.parts[0].startswith("~"):
         raise ValueError(f"{path} begins with a tilde, which only a shell expands; write ${{HOME}}/… instead")
@@ -74,7 +82,11 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """What something is called in a fleet: lower-case letters, digits and hyphens, at most 63."""
 
 Text = Annotated[str, Field(min_length=1)]
+# The checks stand outermost: Prefect looks for secrets in a field's bare type and would save "********" for what it
+# does not find.
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
+OptionalKey = Annotated[SecretStr | None, AfterValidator(_check_key_if_any)]
+Keys = Annotated[tuple[SecretStr, ...], AfterValidator(_check_keys)]
 """Base64 of 32 bytes."""
 
 PublicKey = Annotated[str, AfterValidator(_check_public_key)]

@@ -9,7 +9,20 @@ from typing import Literal
 from pydantic import Field, SecretStr
 
 from backproof.fleet.durations import Duration, Period, parse
-from backproof.fleet.fields import Command, FilePath, Key, Name, PemOrPath, PublicKey, Schedules, Spec, Text, Zone
+from backproof.fleet.fields import (
+    Command,
+    FilePath,
+    Key,
+    Keys,
+    Name,
+    OptionalKey,
+    PemOrPath,
+    PublicKey,
+    Schedules,
+    Spec,
+    Text,
+    Zone,
+)
 
 
 class SigningSpec(Spec):
@@ -24,9 +37,9 @@ class SigningSpec(Spec):
 class KeyRingSpec(Spec):
     """The keys that open a plan's archives."""
 
-    aes256: Key | None = None
+    aes256: OptionalKey = None
     """The key new archives are encrypted with: base64 of 32 bytes."""
-    old: tuple[Key, ...] = ()
+    old: Keys = ()
     """Earlier keys, kept so that earlier archives stay readable."""
     escrow_public_key: PemOrPath | None = None
     """Public half of the offline escrow key: a file, or the PEM text itself. It opens every archive if all is lost."""
