@@ -139,8 +139,8 @@ class Manifest(Record):
     encryption: Encryption | None
     members: tuple[Member, ...]
     tables: tuple[Table, ...]
-    objects: dict[str, int]
-    """How many entries of each type the dump holds."""
+    entries: dict[str, str]
+    """Entry key to the SHA-256 of its canonical text: every definition, grant, comment and sequence value of the dump."""
     timings: tuple[Timing, ...]
 
 

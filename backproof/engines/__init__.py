@@ -16,7 +16,8 @@ however they were cut. A table's pieces come from one stream, in order. Pieces a
 rows; a larger one holds a single row. Nothing decodes them: a dump is bytes.
 
 **Entries.** The text of ``schema`` and ``finish`` divides into entries (an object's definition, its owner, comment,
-grants …). ``entries(text)`` finds them; the key of an entry is stable over a round trip: ``TYPE name`` with names as the
+grants …), and so does that of data pieces without a table (sequence values). ``entries(text)`` finds them; pieces are
+cut between entries, so that each piece can be divided alone; the key of an entry is stable over a round trip: ``TYPE name`` with names as the
 dump writes them, such as ``TABLE public.orders`` or ``TRIGGER public.orders audit``.
 
 **Restoring** speaks the wire protocol and never runs a client that could reach a shell; what only such a client would
@@ -79,6 +80,8 @@ class Entry:
     table: str | None
     """The table it belongs to, as ``Table.name`` writes it, where the dump says so."""
     text: bytes
+    settings: bytes = b""
+    """``SET`` statements in force where it stands that its meaning depends on; ``text`` need not repeat them."""
 
 
 class Dump(Protocol):
@@ -157,8 +160,11 @@ class Engine(Protocol):
     def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         """Create the missing roles (without login) and, on a scratch server, stub tablespaces."""
 
-    def create(self, target: Target, manifest: Manifest) -> None:
+    def create(self, target: Target, manifest: Manifest) -> bool:
         """Make ``target.database``, empty, with the settings it needs; an existing empty one is used as it is.
+
+        Returns:
+            True when it was made, so that a failed restore may remove it again; False when it was there.
 
         Raises:
             AlreadyExists: it exists and is not empty.
@@ -183,7 +189,7 @@ class Engine(Protocol):
         """Owner, privileges, settings, comment of the database; says what could not be applied."""
 
     def drop(self, target: Target) -> None:
-        """Remove a database that ``create`` made."""
+        """Remove a database that ``create`` made, sessions on it included; no error where there is none."""
 
     def export(self, source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
         """Plain SQL for the stock client, in order; with ``tables`` just these and what they stand on."""

@@ -1,0 +1,214 @@
+"""What exists: the backups of a plan over its stores. Read from the stores alone, which are the truth.
+
+A backup exists in a store when its manifest does: manifests are written last and deleted first. A proof counts when its
+signature holds and it is of this backup; what its file name says is only a hint where to look.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from backproof.archive import manifest as manifests
+from backproof.archive.reader import ArchiveReader
+from backproof.archive.signing import Signer
+from backproof.errors import BackproofError, Damaged, NotFound
+from backproof.fleet import Fleet
+from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, ProofPart, key, parse
+from backproof.records import Backup, Copy, Kind, Manifest, Proof, Verdict
+from backproof.stores import Store
+
+_DOCUMENT_BYTES = 256 * 1024 * 1024
+"""No manifest or proof is larger; what claims to be is not read."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The backups of a plan, and the stores that could not be asked."""
+
+    backups: tuple[Backup, ...]
+    unreachable: tuple[tuple[str, BackproofError], ...]
+
+
+_Places = dict[str, list[tuple[Name, int]]]
+"""Store name to what it holds of one backup: each part with its length."""
+
+
+def listing(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> Listing:
+    """Every backup of a plan, newest first, with its copies and whether it is proven; unreachable stores are named."""
+    names = tuple(stores or fleet.plan(plan).stores)
+    with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="list") as pool:
+        listed = list(pool.map(lambda name: _listed(fleet, name, plan), names))
+    places: dict[tuple[datetime, Kind], _Places] = defaultdict(dict)
+    unreachable = []
+    for store, found in zip(names, listed, strict=True):
+        if isinstance(found, BackproofError):
+            unreachable.append((store, found))
+            continue
+        for name, length in found:
+            places[name.taken_at, name.kind].setdefault(store, []).append((name, length))
+    backups = [
+        _backup(fleet, plan, kind, taken_at, places[taken_at, kind]) for taken_at, kind in sorted(places, reverse=True)
+    ]
+    return Listing(tuple(backup for backup in backups if backup is not None), tuple(unreachable))
+
+
+def backups(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> list[Backup]:
+    """Every backup of a plan, newest first.
+
+    Raises:
+        BackproofError: a store could not be listed whole. ``listing`` goes on without it, and says so.
+    """
+    found = listing(fleet, plan, stores)
+    for _, error in found.unreachable:
+        raise error
+    return list(found.backups)
+
+
+def manifest(fleet: Fleet, plan: str, backup: str = "latest", store: str | None = None) -> tuple[Manifest, str]:
+    """The signed manifest of one backup, and the store it was read from.
+
+    Args:
+        backup: an id, ``latest`` (the newest that is committed), or ``latest-proven``.
+        store: where to look; unless said, the plan's stores in their order, past those that can't be reached.
+
+    Raises:
+        NotFound: no store that can be reached has it; says which could not be.
+        Damaged: its manifest, or the name it lies under, is not what was written.
+    """
+    found = listing(fleet, plan, None if store is None else [store])
+    chosen = _choose(found, plan, backup)
+    refused: BackproofError | None = None
+    for copy in chosen.copies:
+        if not copy.manifest:
+            continue
+        name = Name(plan, chosen.kind, chosen.taken_at, MANIFEST)
+        try:
+            return read_manifest(fleet.store(copy.store), name, fleet.signer), copy.store
+        except BackproofError as error:
+            refused = refused or error
+    raise refused or NotFound(f"no store has a manifest of {backup} of plan {plan}", "Run `backproof list`.")
+
+
+def read_manifest(store: Store, name: Name, signer: Signer) -> Manifest:
+    """One manifest, its signature, its consistency and its name checked.
+
+    Raises:
+        NotFound, Damaged: it is not there, or not what was written.
+    """
+    read = signer.verify(_document(store, key(name.with_part(MANIFEST))), Manifest)
+    manifests.check(read, name)
+    return read
+
+
+def open_archive(fleet: Fleet, manifest: Manifest, store: str) -> ArchiveReader:
+    """One copy of a backup, for reading; its length is held against the manifest first.
+
+    Raises:
+        NotFound: the archive is not in that store.
+        Damaged: it is longer or shorter than what was written.
+    """
+    place = fleet.store(store)
+    archive = key(archive_name(manifest))
+    stored = place.head(archive)
+    if stored is None:
+        raise NotFound(f"{place.location(archive)} is missing, though its manifest is there", "Use another store.")
+    if stored.length != manifest.stored_bytes:
+        raise Damaged(
+            f"{place.location(archive)} is {stored.length} bytes long, {manifest.stored_bytes} were written",
+            "Do not use this copy; use another store, and find out who changed it.",
+        )
+    return ArchiveReader(
+        manifest, lambda start, length: place.read(archive, start, length), fleet.ring(manifest.plan)
+    )
+
+
+def archive_name(manifest: Manifest) -> Name:
+    """Where the archive of a manifest lies."""
+    return Name(manifest.plan, manifest.kind, manifest.taken_at, PLAIN if manifest.encryption is None else ENCRYPTED)
+
+
+def _listed(fleet: Fleet, store: str, plan: str) -> list[tuple[Name, int]] | BackproofError:
+    try:
+        found = [(parse(stored.key), stored.length) for stored in fleet.store(store).list(f"{plan}/")]
+    except BackproofError as error:
+        return error
+    return [(name, length) for name, length in found if name is not None and name.plan == plan]
+
+
+def _backup(fleet: Fleet, plan: str, kind: Kind, taken_at: datetime, places: _Places) -> Backup | None:
+    copies = tuple(_copy(store, parts) for store, parts in places.items())
+    if not any(copy.manifest for copy in copies):
+        return None
+    name = Name(plan, kind, taken_at, MANIFEST)
+    return Backup(
+        plan=plan,
+        id=name.id,
+        kind=kind,
+        taken_at=taken_at,
+        copies=copies,
+        proven_at=_newest_proof(fleet, name, copies, "passed"),
+        failed_at=_newest_proof(fleet, name, copies, "failed"),
+    )
+
+
+def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
+    archives = [length for name, length in parts if name.part in (ENCRYPTED, PLAIN)]
+    proofs = sorted(
+        (name.part.finished_at, name.part.verdict) for name, _ in parts if isinstance(name.part, ProofPart)
+    )
+    return Copy(
+        store=store,
+        archive=bool(archives),
+        manifest=any(name.part == MANIFEST for name, _ in parts),
+        stored_bytes=archives[0] if archives else None,
+        proofs=tuple(proofs),
+    )
+
+
+def _newest_proof(fleet: Fleet, name: Name, copies: Sequence[Copy], verdict: Verdict) -> datetime | None:
+    """The newest proof of that verdict whose signature holds; a forged one is passed over."""
+    held = {(at, copy.store) for copy in copies for at, said in copy.proofs if said == verdict}
+    for at, store in sorted(held, reverse=True):
+        try:
+            proof = read_proof(fleet.store(store), name.with_part(ProofPart(at, verdict)), fleet.signer)
+        except BackproofError:
+            continue
+        if proof.verdict == verdict:
+            return at
+    return None
+
+
+def read_proof(store: Store, name: Name, signer: Signer) -> Proof:
+    """One proof, its signature checked and that it is of the backup whose name it lies under.
+
+    Raises:
+        NotFound, Damaged: it is not there, or not what was written.
+    """
+    proof = signer.verify(_document(store, key(name)), Proof)
+    if (proof.plan, proof.backup) != (name.plan, name.id):
+        raise Damaged(f"{store.location(key(name))} is a proof of {proof.plan} {proof.backup}", "Somebody moved it.")
+    return proof
+
+
+def _document(store: Store, name: str) -> bytes:
+    chunks: Iterator[bytes] = store.read(name)
+    document = bytearray()
+    for chunk in chunks:
+        document += chunk
+        if len(document) > _DOCUMENT_BYTES:
+            raise Damaged(f"{store.location(name)} is too large for what it should be", "Use another store.")
+    return bytes(document)
+
+
+def _choose(found: Listing, plan: str, backup: str) -> Backup:
+    for candidate in found.backups:
+        if backup in ("latest", candidate.id) or (backup == "latest-proven" and candidate.proven_at):
+            return candidate
+    missing = "; ".join(f"store {store} could not be asked: {error.fact}" for store, error in found.unreachable)
+    what = "no backup" if backup.startswith("latest") else f"no backup {backup}"
+    raise NotFound(
+        f"{what} of plan {plan} was found" + (f" ({missing})" if missing else ""),
+        "`backproof list` shows those there are.",
+    )

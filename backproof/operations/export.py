@@ -1,0 +1,145 @@
+"""Export: the file that stock tools restore, or the archive as it lies in its store."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from backproof import catalog
+from backproof.archive.members import gzip_member
+from backproof.engines import Progress, no_progress
+from backproof.errors import AccessDenied, AlreadyExists, Damaged, NoSpace, Permanent
+from backproof.fleet import Fleet
+from backproof.naming import key
+from backproof.operations.clock import Now, Stopwatch, utc_now
+from backproof.records import Manifest, Record, Timing
+
+_BLOCK = 4 * 1024 * 1024
+
+
+class Exported(Record):
+    """One finished export."""
+
+    plan: str
+    backup: str
+    store: str
+    path: str
+    encrypted: bool
+    """False: the file is plain data, readable by whoever has it."""
+    file_bytes: int
+    tables: tuple[str, ...]
+    timing: Timing
+
+
+def export(
+    fleet: Fleet,
+    plan: str,
+    backup: str,
+    to: Path,
+    store: str | None = None,
+    tables: Sequence[str] | None = None,
+    encrypted: bool = False,
+    progress: Progress = no_progress,
+    now: Now = utc_now,
+) -> Exported:
+    """Write one backup to a file of mode 0600: a plain ``.sql.gz``, or the archive itself.
+
+    Args:
+        fleet: where the plan is found.
+        plan: its name.
+        backup: an id, ``latest`` or ``latest-proven``.
+        to: the new file; it appears whole or not at all.
+        store: the copy to read; the nearest good one unless said.
+        tables: just these and what they stand on.
+        encrypted: the archive as it is stored, for the stock ``aws-encryption-cli``.
+        progress: told the bytes written.
+        now: the wall clock.
+
+    Raises:
+        AlreadyExists: ``to`` is there; it is never overwritten.
+        Damaged, WrongKey: the copy is not what was sealed, or can't be opened; nothing was written.
+    """
+    manifest, store = catalog.manifest(fleet, plan, backup, store)
+    watch = Stopwatch(now)
+    chunks = _stored(fleet, manifest, store) if encrypted else _plain(fleet, manifest, store, tables)
+    size = 0
+
+    def counted() -> Iterator[bytes]:
+        nonlocal size
+        for chunk in chunks:
+            size += len(chunk)
+            progress(len(chunk))
+            yield chunk
+
+    with watch.phase("export", lambda: size):
+        _write(to, counted())
+    return Exported(
+        plan=plan,
+        backup=manifest.id,
+        store=store,
+        path=str(to),
+        encrypted=encrypted and manifest.encryption is not None,
+        file_bytes=size,
+        tables=tuple(tables or ()),
+        timing=watch.timings[0],
+    )
+
+
+def _stored(fleet: Fleet, manifest: Manifest, store: str) -> Iterator[bytes]:
+    place, archive = fleet.store(store), key(catalog.archive_name(manifest))
+    digest = hashlib.sha256()
+    for chunk in place.read(archive):
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != manifest.stored_sha256:
+        raise Damaged(f"{place.location(archive)} is not what its manifest describes", "Use another store.")
+
+
+def _plain(fleet: Fleet, manifest: Manifest, store: str, tables: Sequence[str] | None) -> Iterator[bytes]:
+    archive = catalog.open_archive(fleet, manifest, store)
+    if tables is None:
+        yield from archive.gzip()  # members as they are: nothing is compressed again
+        return
+    for block in _blocks(fleet.engine(manifest.plan).export(archive, tables)):
+        yield gzip_member(block)
+
+
+def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    block = bytearray()
+    for chunk in chunks:
+        block += chunk
+        if len(block) >= _BLOCK:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
+def _write(to: Path, chunks: Iterator[bytes]) -> None:
+    """Whole or not at all: under a name of its own first, then in its place unless something is there."""
+    if to.exists() or to.is_symlink():
+        raise AlreadyExists(f"{to} exists", "Choose another file; an export never overwrites one.")
+    partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, to)
+    except OSError as error:
+        raise _refused(to, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _refused(to: Path, error: OSError) -> Permanent:
+    fact = f"cannot write {to}: {error.strerror}"
+    if error.errno == errno.EEXIST:
+        return AlreadyExists(fact, "Choose another file; an export never overwrites one.")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return NoSpace(fact, "Choose a disk with more room; nothing was left behind.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return AccessDenied(fact, "Choose a folder you may write to.")
+    return Permanent(fact, "Choose another folder.")

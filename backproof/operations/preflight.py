@@ -1,0 +1,94 @@
+"""Preflight: everything that can be known to stand in the way, before anything is touched."""
+
+from collections.abc import Iterable
+
+from backproof.errors import BackproofError, Permanent
+from backproof.fleet import Fleet
+from backproof.records import Finding
+
+_STORED_SHARE = 0.5
+"""An archive takes less than half of the live size as a rule: SQL text compresses to less than the pages it came from."""
+
+
+def preflight(fleet: Fleet, plan: str) -> list[Finding]:
+    """Every check of a plan with its result and remedy; raises for nothing that it can report.
+
+    Covers the keys, the database (reached, password, privileges against the object inventory), the tools and their
+    versions, every store of the plan (an object written, read back and deleted), and free space. One store of several
+    that can't be written is a warning: the backup is safe without it.
+    """
+    findings = list(_keys(fleet, plan))
+    try:
+        findings += fleet.engine(plan).findings(fleet.target(plan), fleet.tool_folders)
+    except BackproofError as error:
+        findings.append(_failed("database", error))
+    return [*findings, *_stores(fleet, plan)]
+
+
+def require(findings: Iterable[Finding]) -> None:
+    """Stop where a backup can't be taken.
+
+    Raises:
+        Permanent: names every failed check and its remedy.
+    """
+    failed = [finding for finding in findings if finding.status == "failed"]
+    if failed:
+        raise Permanent(
+            "; ".join(f"{finding.check}: {finding.found}" for finding in failed),
+            " ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy)),
+        )
+
+
+def _keys(fleet: Fleet, plan: str) -> Iterable[Finding]:
+    try:
+        ring, signer = fleet.ring(plan), fleet.signer
+    except BackproofError as error:
+        yield _failed("key", error)
+        return
+    yield Finding(check="signing key", status="ok", found=signer.fingerprint)
+    if ring is None:
+        yield Finding(
+            check="key",
+            status="warning",
+            found="the plan says encryption: none",
+            remedy="Anybody who reaches a store can read its archives. Name a key in the plan to encrypt them.",
+        )
+        return
+    yield Finding(check="key", status="ok", found=str(ring.fingerprint))
+    if ring.escrow_fingerprint is None:
+        yield Finding(
+            check="escrow key",
+            status="warning",
+            found="the plan has none",
+            remedy="If the key is lost, so is every backup. Make one with `backproof keys escrow` and keep it offline.",
+        )
+    else:
+        yield Finding(check="escrow key", status="ok", found=ring.escrow_fingerprint)
+
+
+def _stores(fleet: Fleet, plan: str) -> list[Finding]:
+    findings = [_store(fleet, name) for name in fleet.plan(plan).stores]
+    if all(finding.status == "failed" for finding in findings):
+        return findings
+    return [
+        finding.model_copy(update={"status": "warning", "found": f"{finding.found}; backups will lack this copy"})
+        if finding.status == "failed"
+        else finding
+        for finding in findings
+    ]
+
+
+def _store(fleet: Fleet, name: str) -> Finding:
+    check = f"store {name}"
+    try:
+        store = fleet.store(name)
+        store.probe()
+        free = store.free_bytes()
+    except BackproofError as error:
+        return _failed(check, error)
+    room = "" if free is None else f", {free / 1e9:.1f} GB free"
+    return Finding(check=check, status="ok", found=f"{store.location()}: written, read and deleted{room}")
+
+
+def _failed(check: str, error: BackproofError) -> Finding:
+    return Finding(check=check, status="failed", found=error.fact, remedy=error.remedy)

@@ -1,0 +1,193 @@
+"""Seal: dump, compress, encrypt and write an archive in one pass, then its manifest.
+
+A backup exists once its manifest does. Until then nothing of it counts, and whatever goes wrong leaves no archive:
+the store takes an object whole or not at all.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+
+from backproof import __version__
+from backproof.archive.writer import ArchiveWriter
+from backproof.comparison import EntryTexts
+from backproof.engines import Dump, Engine, Piece, Progress, no_progress
+from backproof.errors import BackproofError, Busy, DumpFailed, Permanent
+from backproof.fleet import Fleet
+from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, backup_id, key
+from backproof.operations.clock import Now, Stopwatch, utc_now
+from backproof.operations.streams import interleave
+from backproof.records import Inventory, Kind, Manifest, Record
+from backproof.stores import Store
+
+_NAMED_AT_MOST = 10
+
+
+class Sealed(Record):
+    """One finished seal."""
+
+    manifest: Manifest
+    store: str
+    degraded: tuple[str, ...] = ()
+    """Stores before this one in the plan that could not be written, a sentence each."""
+
+
+@dataclass
+class _Content:
+    """What passed by while the archive was written."""
+
+    entries: EntryTexts
+    rows: Counter[str]
+
+
+def seal(
+    fleet: Fleet,
+    plan: str,
+    kind: Kind,
+    now: Now = utc_now,
+    progress: Progress = no_progress,
+    jobs: int | None = None,
+) -> Sealed:
+    """Take one backup into the plan's first writable store.
+
+    Args:
+        fleet: where the plan, its database, stores and key are found.
+        plan: its name.
+        kind: ``daily``, ``monthly``, ``manual`` or ``safety``.
+        now: the wall clock, for timings; the backup's own moment is the database server's.
+        progress: told the bytes of plain SQL as they pass.
+        jobs: dump processes; the number of processors unless said.
+
+    Raises:
+        Busy: another backup of this plan is under way.
+        DumpFailed: the dump lacks something that the catalogue lists.
+        Permanent: no store of the plan can be written; other errors as the engine and the stores tell.
+    """
+    engine, target = fleet.engine(plan), fleet.target(plan)
+    watch = Stopwatch(now)
+    store, degraded = _first_writable(fleet.stores(plan))
+    with engine.lock(target, plan), ExitStack() as stack:
+        with watch.phase("consistent point"):
+            dump, name = _open(fleet, plan, kind, store, stack, jobs or os.cpu_count() or 1)
+        manifest = _write(fleet, engine, dump, name, store, watch, progress)
+    store.put(key(name.with_part(MANIFEST)), [fleet.signer.sign(manifest)])
+    return Sealed(manifest=manifest, store=store.name, degraded=degraded)
+
+
+def _first_writable(stores: Sequence[Store]) -> tuple[Store, tuple[str, ...]]:
+    refused: list[BackproofError] = []
+    for store in stores:
+        try:
+            store.probe()
+        except BackproofError as error:
+            refused.append(error)
+        else:
+            return store, tuple(f"{error}" for error in refused)
+    transient = next((error for error in refused if not isinstance(error, Permanent)), None)
+    if transient is not None:
+        raise transient
+    raise Permanent(
+        "no store of the plan can be written: " + "; ".join(error.fact for error in refused),
+        " ".join(dict.fromkeys(error.remedy for error in refused if error.remedy)),
+    )
+
+
+def _open(fleet: Fleet, plan: str, kind: Kind, store: Store, stack: ExitStack, jobs: int) -> tuple[Dump, Name]:
+    """A consistent point whose moment, and so whose id, no other backup of the plan has."""
+    for _ in range(3):
+        with ExitStack() as attempt:
+            dump = attempt.enter_context(fleet.engine(plan).dump(fleet.target(plan), jobs, fleet.tool_folders))
+            taken_at = dump.database.taken_at.replace(microsecond=0)
+            if not _taken(store, plan, taken_at):
+                stack.push(attempt.pop_all())
+                return dump, Name(plan, kind, taken_at, ENCRYPTED if fleet.ring(plan) else PLAIN)
+        time.sleep(1)  # ids have the grain of a second
+    raise Busy(f"plan {plan} is being backed up every second", "Wait for the other backups to end, then try again.")
+
+
+def _taken(store: Store, plan: str, taken_at: datetime) -> bool:
+    return any(f"/{backup_id(taken_at)}." in stored.key for stored in store.list(f"{plan}/"))
+
+
+def _write(
+    fleet: Fleet, engine: Engine, dump: Dump, name: Name, store: Store, watch: Stopwatch, progress: Progress
+) -> Manifest:
+    context = {"plan": name.plan, "backup": name.id, "kind": name.kind}
+    writer = ArchiveWriter(fleet.ring(name.plan), context, workers=os.cpu_count() or 1)
+    content = _Content(EntryTexts(), Counter())
+    with ThreadPoolExecutor(1, "inventory") as pool, watch.phase("seal", lambda: writer.plain_bytes):
+        inventory = pool.submit(dump.inventory)
+        pieces = _complete(engine, dump, content, inventory, progress)
+        stored = store.put(key(name), writer.write(pieces), size_hint=dump.database.live_bytes // 2)
+    contents = writer.contents
+    if stored.length != contents.stored_bytes:
+        raise DumpFailed(
+            f"{store.location(key(name))} holds {stored.length} bytes where {contents.stored_bytes} were written",
+            "Check the store; the archive there has no manifest and does not count.",
+        )
+    needs = inventory.result().needs
+    return Manifest(
+        plan=name.plan,
+        id=name.id,
+        kind=name.kind,
+        taken_at=name.taken_at,
+        backproof_version=__version__,
+        database=dump.database,
+        stored_bytes=contents.stored_bytes,
+        stored_sha256=contents.stored_sha256,
+        gzip_bytes=contents.gzip_bytes,
+        plain_bytes=contents.plain_bytes,
+        encryption=contents.encryption,
+        members=contents.members,
+        tables=tuple(table.model_copy(update={"needs": needs.get(table.name, ())}) for table in contents.tables),
+        entries=content.entries.digests(),
+        timings=watch.timings,
+    )
+
+
+def _complete(
+    engine: Engine, dump: Dump, content: _Content, inventory: "Future[Inventory]", progress: Progress
+) -> Iterator[Piece]:
+    """The pieces as they come; after the last one, and before the archive is closed, nothing may be missing."""
+    for piece in chain(dump.schema(), _data(dump), dump.finish()):
+        if piece.table is None:
+            for entry in engine.entries(piece.head + piece.body + piece.tail):
+                content.entries.add(entry.key, engine.canonical(entry))
+        else:
+            content.rows[piece.table] += piece.rows
+        progress(len(piece))
+        yield piece
+    check_complete(inventory.result(), content.entries, content.rows)
+
+
+def _data(dump: Dump) -> Iterator[Piece]:
+    # A generator, so that the streams are not asked for before the schema is through.
+    yield from interleave(dump.data())
+
+
+def check_complete(inventory: Inventory, entries: EntryTexts, rows: Counter[str]) -> None:
+    """Hold what the dump holds against what the catalogue lists.
+
+    Raises:
+        DumpFailed: an object or row of the catalogue is not in the dump, or the other way round; they are named.
+    """
+    missing = sorted(key for key in inventory.objects if key not in entries.texts)
+    if missing:
+        named = ", ".join(missing[:_NAMED_AT_MOST]) + (" …" if len(missing) > _NAMED_AT_MOST else "")
+        raise DumpFailed(
+            f"the dump lacks {len(missing)} objects that the database has: {named}",
+            "Run `backproof doctor` for the missing right, and give the backup account what it prints.",
+        )
+    for table in sorted(inventory.rows.keys() | rows.keys()):
+        counted, dumped = inventory.rows.get(table, 0), rows.get(table, 0)
+        if counted != dumped:
+            raise DumpFailed(
+                f"table {table} has {counted} rows and the dump holds {dumped}",
+                "Run the backup again; if it stays so, row-level security or a missing right hides rows.",
+            )
