@@ -2,7 +2,8 @@
 
 Where that user can't reach an installation, the files a server needs are brought to a folder of root's that it can
 enter: linked where one file system allows it, else copied. Made beside its final name and renamed, so that two
-processes at once are no matter; used only when root owns it and nobody else can write to it: a planted one is never run.
+processes at once are no matter; used only when root owns it and nobody else can write to it: what was planted is not
+run.
 """
 
 import hashlib
