@@ -1,0 +1,134 @@
+"""Encrypting an archive and opening it again: the message format with our keys and our context.
+
+The context ``{plan, backup, kind}`` is bound into every archive: it stands in the header in clear, and an archive put
+in the place of another is refused by it.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from backproof.archive.keys import KeyRing, key_name
+from backproof.archive.message import Cipher, Header, Layout, Take, context_bytes, read_header
+from backproof.errors import Damaged
+from backproof.records import Encryption, Manifest
+
+__all__ = ["FRAME_BYTES", "KeyRing", "Opened", "Sealer", "context_of"]
+
+FRAME_BYTES = 256 * 1024
+"""Where AES-GCM is fastest (measured 64 KiB to 1 MiB); a member of some 3 MB then costs one frame too much to read."""
+
+
+def context_of(manifest: Manifest) -> dict[str, str]:
+    """What a manifest's archive is bound to."""
+    return {"plan": manifest.plan, "backup": manifest.id, "kind": manifest.kind}
+
+
+class Sealer:
+    """Encrypts one stream into one message.
+
+    Args:
+        ring: its current key, and its escrow key where it has one, will open the message.
+        context: what the message is bound to.
+        frame_bytes: plain bytes of a frame.
+    """
+
+    def __init__(self, ring: KeyRing, context: dict[str, str], frame_bytes: int = FRAME_BYTES) -> None:
+        data_key = os.urandom(32)
+        message_id = os.urandom(32)
+        self._cipher = Cipher(data_key, message_id)
+        keys = ring.wrap(data_key, context_bytes(context))
+        self._header = Header(message_id, context, keys, frame_bytes, self._cipher.commitment)
+        self._used = False
+
+    @property
+    def encryption(self) -> Encryption:
+        """For the manifest."""
+        names = [key_name(key) for key in self._header.data_keys]
+        return Encryption(
+            frame_bytes=self._header.frame_bytes,
+            key_fingerprint=names[0],
+            escrow_fingerprint=names[1] if len(names) > 1 else None,
+        )
+
+    def seal(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The message: its header, then frame by frame."""
+        if self._used:
+            # Two streams under one data key and the same IVs would give both away.
+            raise ValueError("a sealer seals one stream")
+        self._used = True
+        yield self._header.written() + self._cipher.tag(self._header)
+        for index, (plain, final) in enumerate(_frames(chunks, self._header.frame_bytes)):
+            yield self._cipher.seal(index, plain, final)
+
+
+def _frames(chunks: Iterable[bytes], size: int) -> Iterator[tuple[bytes | memoryview, bool]]:
+    """Cut into frames; the last one is told apart, and is empty only when everything is."""
+    held: list[memoryview] = []
+    length = 0
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        # A frame goes out only once something follows it: the last one must be known as such.
+        while length + len(rest) > size:
+            cut = size - length
+            yield b"".join((*held, rest[:cut])) if held else rest[:cut], False
+            held, length, rest = [], 0, rest[cut:]
+        if rest:
+            held.append(rest)
+            length += len(rest)
+    yield b"".join(held), True
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message whose header was read and authenticated. Its frames open in any order, from any thread."""
+
+    header: Header
+    layout: Layout
+    _cipher: Cipher
+
+    @classmethod
+    def read(cls, take: Take, stored_bytes: int, ring: KeyRing, context: dict[str, str] | None = None) -> "Opened":
+        """Read a header and open it.
+
+        Args:
+            take: gives the message's bytes from its start on.
+            stored_bytes: how long the message is as a whole.
+            ring: the keys to try.
+            context: what the message must be bound to; None takes any.
+
+        Raises:
+            WrongKey: no key of the ring opens it.
+            Damaged: it was changed, it has no such length, or it is another backup's.
+        """
+        header, tag = read_header(take)
+        if context is not None:
+            _check_context(header.context, context)
+        cipher = Cipher(ring.unwrap(header.data_keys, context_bytes(header.context)), header.message_id)
+        cipher.check(header, tag)
+        header_bytes = len(header.written()) + len(tag)
+        return cls(header, Layout.of(header_bytes, header.frame_bytes, stored_bytes), cipher)
+
+    def frame(self, index: int, stored: memoryview) -> bytes:
+        """One frame's plain bytes.
+
+        Raises:
+            Damaged: it is not this message's frame of this index.
+        """
+        return self._cipher.open(index, stored, index == self.layout.last)
+
+    def frames(self, take: Take) -> Iterator[bytes]:
+        """All frames' plain bytes, taken in order right after the header."""
+        for index in range(self.layout.last + 1):
+            yield self.frame(index, take(self.layout.length(index)))
+
+
+def _check_context(found: dict[str, str], expected: dict[str, str]) -> None:
+    if found == expected:
+        return
+    told = {part: found.get(part, "?") for part in ("backup", "plan", "kind")}
+    raise Damaged(
+        "the file holds {backup} of plan {plan} ({kind})".format(**told)
+        + ", not {backup} of plan {plan} ({kind})".format(**expected),
+        "It lies in the wrong place: use another copy of this backup.",
+    )

@@ -1,0 +1,199 @@
+"""Reading an archive: by member and range, or as a whole. Nothing leaves here that was not checked."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+
+from backproof.archive.chunks import Exactly
+from backproof.archive.encryption import KeyRing, Opened, context_of
+from backproof.archive.keys import key_name
+from backproof.archive.manifest import check as check_manifest
+from backproof.archive.members import check, unpack
+from backproof.errors import Damaged, WrongKey
+from backproof.records import Encryption, Manifest, Member
+
+ReadRange = Callable[[int, int | None], Iterator[bytes]]
+"""The stored bytes ``start:start+length``, to the end where the length is None: ``Store.read`` of one key."""
+
+_HEADER_LIMIT = 4096
+_KEPT_FRAMES = 16
+_ANOTHER_COPY = "Use another copy of this backup."
+
+
+def checked(stored: Iterable[bytes], manifest: Manifest) -> Iterator[bytes]:
+    """Passes an archive's stored bytes on, and raises at their end if they are not exactly those of the manifest.
+
+    Raises:
+        Damaged: changed, cut or extended.
+    """
+    digest = hashlib.sha256()
+    length = 0
+    for chunk in stored:
+        digest.update(chunk)
+        length += len(chunk)
+        if length > manifest.stored_bytes:
+            raise Damaged(f"the archive is longer than the {manifest.stored_bytes} bytes written", _ANOTHER_COPY)
+        yield chunk
+    if length < manifest.stored_bytes:
+        raise Damaged(f"the archive is cut: {length} of {manifest.stored_bytes} bytes are there", _ANOTHER_COPY)
+    if digest.hexdigest() != manifest.stored_sha256:
+        raise Damaged("the archive was changed: its SHA-256 is not the one written", _ANOTHER_COPY)
+
+
+class ArchiveReader:
+    """One archive in one place; what an engine restores from.
+
+    Args:
+        manifest: verified (``archive.manifest.read``).
+        read_range: where the archive's bytes come from.
+        ring: opens it; None for an archive that is not encrypted.
+
+    Raises:
+        Damaged: the manifest contradicts itself.
+        WrongKey: the archive is encrypted and there is no ring.
+    """
+
+    def __init__(self, manifest: Manifest, read_range: ReadRange, ring: KeyRing | None) -> None:
+        check_manifest(manifest)
+        self._manifest = manifest
+        self._read_range = read_range
+        self._sealed = _sealed(manifest, ring)
+        self._opened: Opened | None = None
+        self._opening = threading.Lock()
+        self._kept = _Kept(_KEPT_FRAMES)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the archive holds."""
+        return self._manifest
+
+    def read(self, member: Member) -> bytes:
+        """One member's plain SQL, reading just its bytes. From any thread.
+
+        Raises:
+            WrongKey: the ring does not open the archive.
+            Damaged: it is not what was written.
+        """
+        return unpack(member, self._gzip_bytes(member.offset, member.length))
+
+    def gzip(self) -> Iterator[bytes]:
+        """The whole archive decrypted: a ``.sql.gz``, a member at a time, each checked before it is handed on.
+
+        The archive's own length and SHA-256 are checked too, at the end: whoever writes this somewhere must throw it
+        away when an error is raised, whatever came before.
+
+        Raises:
+            WrongKey: the ring does not open the archive.
+            Damaged: it is not what was written.
+        """
+        for _, packed in self._members():
+            yield bytes(packed)
+
+    def plain(self) -> Iterator[bytes]:
+        """The whole archive decrypted and unpacked: plain SQL, a member at a time; otherwise as ``gzip``."""
+        for member, packed in self._members():
+            yield unpack(member, packed)
+
+    def verify(self, stored: Iterable[bytes] | None = None) -> None:
+        """Hold all stored bytes against the length and SHA-256 of the manifest. Needs no key.
+
+        Args:
+            stored: the bytes, where somebody has them already; else they are read.
+
+        Raises:
+            Damaged: changed, cut or extended.
+        """
+        for _ in checked(self._read_range(0, None) if stored is None else stored, self._manifest):
+            pass
+
+    def _members(self) -> Iterator[tuple[Member, memoryview]]:
+        stored = Exactly(checked(self._read_range(0, None), self._manifest))
+        gzip = Exactly(self._open(stored, *self._sealed).frames(stored.take)) if self._sealed else stored
+        for member in self._manifest.members:
+            packed = gzip.take(member.length)
+            check(member, packed)
+            yield member, packed
+        if not (gzip.ended() and stored.ended()):
+            raise Damaged("the archive goes on after its last member", _ANOTHER_COPY)
+
+    def _gzip_bytes(self, offset: int, length: int) -> bytes | memoryview:
+        if not self._sealed:
+            return self._stored(offset, length)
+        opened = self._header(*self._sealed)
+        size = opened.header.frame_bytes
+        first = offset // size
+        frames = self._frames(opened, first, (offset + length - 1) // size)
+        return memoryview(b"".join(frames))[offset - first * size :][:length]
+
+    def _frames(self, opened: Opened, first: int, last: int) -> list[bytes]:
+        """The plain frames ``first`` to ``last``; those at the edges are kept, since neighbours share them."""
+        kept = {index: self._kept.get(index) for index in (first, last)}
+        begin = first + (kept[first] is not None)
+        end = last + (kept[last] is None)
+        layout = opened.layout
+        frames: dict[int, bytes] = {index: frame for index, frame in kept.items() if frame is not None}
+        if begin < end:
+            length = layout.start(end - 1) + layout.length(end - 1) - layout.start(begin)
+            stored = self._stored(layout.start(begin), length)
+            for index in range(begin, end):
+                frames[index] = opened.frame(index, stored[: layout.length(index)])
+                stored = stored[layout.length(index) :]
+        self._kept.add({index: frames[index] for index in (first, last)})
+        return [frames[index] for index in range(first, last + 1)]
+
+    def _header(self, encryption: Encryption, ring: KeyRing) -> Opened:
+        with self._opening:
+            if self._opened is None:
+                length = min(_HEADER_LIMIT, self._manifest.stored_bytes)
+                self._opened = self._open(Exactly(self._read_range(0, length)), encryption, ring)
+            return self._opened
+
+    def _open(self, stored: Exactly, encryption: Encryption, ring: KeyRing) -> Opened:
+        manifest = self._manifest
+        opened = Opened.read(stored.take, manifest.stored_bytes, ring, context_of(manifest))
+        names = [key_name(key) for key in opened.header.data_keys]
+        said = [name for name in (encryption.key_fingerprint, encryption.escrow_fingerprint) if name]
+        facts = (names, opened.header.frame_bytes, opened.layout.plain_bytes)
+        if facts != (said, encryption.frame_bytes, manifest.gzip_bytes):
+            raise Damaged("the archive's header is not the one its manifest tells of", _ANOTHER_COPY)
+        return opened
+
+    def _stored(self, start: int, length: int) -> memoryview:
+        stored = Exactly(self._read_range(start, length))
+        taken = stored.take(length)
+        if not stored.ended():
+            raise Damaged(f"more than the {length} bytes asked for came from {start}", "The store is at fault.")
+        return taken
+
+
+def _sealed(manifest: Manifest, ring: KeyRing | None) -> tuple[Encryption, KeyRing] | None:
+    if manifest.encryption is None:
+        return None
+    if ring is None:
+        raise WrongKey(
+            f"{manifest.id} is encrypted for {manifest.encryption.key_fingerprint}, and the plan has no key",
+            "Name its key in the plan.",
+        )
+    return manifest.encryption, ring
+
+
+class _Kept:
+    """The frames read last, a bounded number of them. From any thread."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._frames: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, index: int) -> bytes | None:
+        with self._lock:
+            return self._frames.get(index)
+
+    def add(self, frames: dict[int, bytes]) -> None:
+        with self._lock:
+            for index, frame in frames.items():
+                self._frames[index] = frame
+                self._frames.move_to_end(index)
+            while len(self._frames) > self._count:
+                self._frames.popitem(last=False)

@@ -1,0 +1,178 @@
+"""Writing an archive: pieces of SQL in, the bytes of one file out, every digest taken on the way.
+
+Each byte is touched once: a piece's row bytes are digested for their table, the piece is packed (in threads, since
+compressing is most of the work), the gzip member is digested, encrypted, and digested again as stored.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from backproof.archive.chunks import evenly
+from backproof.archive.encryption import FRAME_BYTES, KeyRing, Sealer
+from backproof.archive.members import Packed, Piece, pack
+from backproof.errors import DumpFailed
+from backproof.records import Encryption, Member, Section, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What went into an archive; together with the dump's facts it makes the manifest."""
+
+    stored_bytes: int
+    stored_sha256: str
+    gzip_bytes: int
+    plain_bytes: int
+    members: tuple[Member, ...]
+    tables: tuple[Table, ...]
+    """In the order of their first piece."""
+    encryption: Encryption | None
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What was seen of one table so far."""
+
+    columns: tuple[str, ...]
+    rows: int = 0
+    row_bytes: int = 0
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """The last piece: a comment that says how many members there are, itself among them."""
+
+    body: bytes
+    section: Section = "finish"
+    table: str | None = None
+    columns: tuple[str, ...] = ()
+    rows: int = 0
+    head: bytes = b""
+    tail: bytes = b""
+
+
+class ArchiveWriter:
+    """Writes one archive.
+
+    Args:
+        ring: seals it; None writes the gzip stream as it is.
+        context: what an encrypted archive is bound to: ``{"plan": …, "backup": …, "kind": …}``.
+        workers: threads that compress. Some ``workers`` + 2 pieces are in memory at once.
+        frame_bytes: plain bytes of an encryption frame.
+    """
+
+    def __init__(
+        self, ring: KeyRing | None, context: dict[str, str], workers: int = 2, frame_bytes: int = FRAME_BYTES
+    ) -> None:
+        self._sealer = Sealer(ring, context, frame_bytes) if ring else None
+        self._workers = workers
+        self._members: list[Member] = []
+        self._tables: dict[str, _Rows] = {}
+        self._gzip_bytes = 0
+        self._plain_bytes = 0
+        self._stored = hashlib.sha256()
+        self._stored_bytes = 0
+        self._contents: Contents | None = None
+
+    @property
+    def contents(self) -> Contents:
+        """What was written.
+
+        Raises:
+            ValueError: not all of it has been.
+        """
+        if self._contents is None:
+            raise ValueError("the archive is not written to its end")
+        return self._contents
+
+    def write(self, pieces: Iterable[Piece]) -> Iterator[bytes]:
+        """The archive's bytes, in chunks of about 1 MiB. Once.
+
+        Ending early (``close``, an error) stops the threads and closes ``pieces`` where that is a generator.
+
+        Raises:
+            DumpFailed: a table's pieces do not agree on its columns.
+            ValueError: something was written before.
+        """
+        if self._members:
+            raise ValueError("a writer writes one archive")
+        packed = self._packed(pieces)
+        try:
+            for chunk in evenly(self._sealer.seal(packed) if self._sealer else packed):
+                self._stored.update(chunk)
+                self._stored_bytes += len(chunk)
+                yield chunk
+        finally:
+            packed.close()
+            if isinstance(pieces, Generator):
+                pieces.close()
+        self._contents = self._summed()
+
+    def _packed(self, pieces: Iterable[Piece]) -> Generator[bytes, None, None]:
+        """Gzip members in the order of their pieces, a bounded number of them being packed at once."""
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="pack")
+        waiting: deque[tuple[Piece, Future[Packed]]] = deque()
+        try:
+            for piece in pieces:
+                self._count_rows(piece)
+                waiting.append((piece, pool.submit(pack, piece)))
+                if len(waiting) > self._workers + 1:
+                    yield self._index(*waiting.popleft())
+            while waiting:
+                yield self._index(*waiting.popleft())
+            closing = _Closing(b"-- Backproof: %d members\n" % (len(self._members) + 1))
+            yield self._index(closing, pool.submit(pack, closing))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _count_rows(self, piece: Piece) -> None:
+        if piece.section != "data" or piece.table is None:
+            return
+        seen = self._tables.setdefault(piece.table, _Rows(piece.columns))
+        if seen.columns != piece.columns:
+            raise DumpFailed(
+                f"the dump gives {piece.table} two column lists", "It was altered during the dump: run it again."
+            )
+        seen.rows += piece.rows
+        seen.row_bytes += len(piece.body)
+        seen.digest.update(piece.body)
+
+    def _index(self, piece: Piece, packing: "Future[Packed]") -> bytes:
+        packed = packing.result()
+        member = Member(
+            section=piece.section,
+            table=piece.table,
+            rows=piece.rows,
+            offset=self._gzip_bytes,
+            length=len(packed.gzip),
+            plain_bytes=packed.plain_bytes,
+            sha256=packed.sha256,
+        )
+        self._members.append(member)
+        self._gzip_bytes += member.length
+        self._plain_bytes += member.plain_bytes
+        return packed.gzip
+
+    def _summed(self) -> Contents:
+        tables = (
+            Table(
+                name=name,
+                columns=seen.columns,
+                rows=seen.rows,
+                row_bytes=seen.row_bytes,
+                sha256=seen.digest.hexdigest(),
+            )
+            for name, seen in self._tables.items()
+        )
+        return Contents(
+            stored_bytes=self._stored_bytes,
+            stored_sha256=self._stored.hexdigest(),
+            gzip_bytes=self._gzip_bytes,
+            plain_bytes=self._plain_bytes,
+            members=tuple(self._members),
+            tables=tuple(tables),
+            encryption=self._sealer.encryption if self._sealer else None,
+        )
