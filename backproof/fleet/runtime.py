@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from backproof import engines
 from backproof.engines import Engine
 from backproof.errors import ConfigurationError, NotFound
-from backproof.fleet.escrow import private_pem, public_pem
+from backproof.fleet import pem
 from backproof.fleet.fields import key_bytes
 from backproof.fleet.specs import DatabaseSpec, KeyRingSpec, LocalStoreSpec, PlanSpec, S3StoreSpec
 from backproof.fleet.whole import FleetSpec, nearest
@@ -19,7 +19,7 @@ from backproof.records import Target
 from backproof.stores import Store
 
 if TYPE_CHECKING:
-    from backproof.archive.encryption import KeyRing
+    from backproof.archive.keys import KeyRing
     from backproof.archive.signing import Signer
 
 
@@ -137,15 +137,20 @@ def _local(name: str, spec: LocalStoreSpec) -> Store:
 
 
 def _ring(spec: KeyRingSpec, where: str) -> "KeyRing":
-    from backproof.archive.encryption import KeyRing
+    from backproof.archive.keys import KeyRing
 
-    public, private = spec.escrow_public_key, spec.escrow_private_key
-    return KeyRing(
-        None if spec.aes256 is None else key_bytes(spec.aes256),
-        tuple(key_bytes(key) for key in spec.old),
-        None if public is None else public_pem(public, f"{where}.escrow_public_key"),
-        None if private is None else private_pem(private, spec.escrow_passphrase, f"{where}.escrow_private_key"),
+    public = None if spec.escrow_public_key is None else pem.read(spec.escrow_public_key, f"{where}.escrow_public_key")
+    private = (
+        None if spec.escrow_private_key is None else pem.read(spec.escrow_private_key, f"{where}.escrow_private_key")
     )
+    passphrase = _open(spec.escrow_passphrase)
+    current = None if spec.aes256 is None else key_bytes(spec.aes256)
+    old = tuple(key_bytes(key) for key in spec.old)
+    try:
+        return KeyRing(current, old, public, private, None if passphrase is None else passphrase.encode())
+    except ConfigurationError as error:
+        # The ring knows what is wrong with a key, and not where the fleet gave it.
+        raise ConfigurationError(f"{where}: {error.fact}", error.remedy) from None
 
 
 def _open(secret: SecretStr | None) -> str | None:
