@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from backproof.archive import manifest as manifests
+from backproof.archive import manifest as documents
 from backproof.archive.reader import ArchiveReader
 from backproof.archive.signing import Signer
 from backproof.errors import BackproofError, Damaged, NotFound
@@ -97,9 +97,17 @@ def read_manifest(store: Store, name: Name, signer: Signer) -> Manifest:
     Raises:
         NotFound, Damaged: it is not there, or not what was written.
     """
-    read = signer.verify(_document(store, key(name.with_part(MANIFEST))), Manifest)
-    manifests.check(read, name)
-    return read
+    place = name.with_part(MANIFEST)
+    return documents.read(_document(store, key(place)), signer, place)
+
+
+def read_proof(store: Store, name: Name, signer: Signer) -> Proof:
+    """One proof, its signature checked and that it is of the backup whose name it lies under.
+
+    Raises:
+        NotFound, Damaged: it is not there, or not what was written.
+    """
+    return documents.read_proof(_document(store, key(name)), signer, name)
 
 
 def open_archive(fleet: Fleet, manifest: Manifest, store: str) -> ArchiveReader:
@@ -110,7 +118,7 @@ def open_archive(fleet: Fleet, manifest: Manifest, store: str) -> ArchiveReader:
         Damaged: it is longer or shorter than what was written.
     """
     place = fleet.store(store)
-    archive = key(archive_name(manifest))
+    archive = key(documents.archive_name(manifest))
     stored = place.head(archive)
     if stored is None:
         raise NotFound(f"{place.location(archive)} is missing, though its manifest is there", "Use another store.")
@@ -119,14 +127,7 @@ def open_archive(fleet: Fleet, manifest: Manifest, store: str) -> ArchiveReader:
             f"{place.location(archive)} is {stored.length} bytes long, {manifest.stored_bytes} were written",
             "Do not use this copy; use another store, and find out who changed it.",
         )
-    return ArchiveReader(
-        manifest, lambda start, length: place.read(archive, start, length), fleet.ring(manifest.plan)
-    )
-
-
-def archive_name(manifest: Manifest) -> Name:
-    """Where the archive of a manifest lies."""
-    return Name(manifest.plan, manifest.kind, manifest.taken_at, PLAIN if manifest.encryption is None else ENCRYPTED)
+    return ArchiveReader(manifest, lambda start, length: place.read(archive, start, length), fleet.ring(manifest.plan))
 
 
 def _listed(fleet: Fleet, store: str, plan: str) -> list[tuple[Name, int]] | BackproofError:
@@ -155,9 +156,7 @@ def _backup(fleet: Fleet, plan: str, kind: Kind, taken_at: datetime, places: _Pl
 
 def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
     archives = [length for name, length in parts if name.part in (ENCRYPTED, PLAIN)]
-    proofs = sorted(
-        (name.part.finished_at, name.part.verdict) for name, _ in parts if isinstance(name.part, ProofPart)
-    )
+    proofs = sorted((name.part.finished_at, name.part.verdict) for name, _ in parts if isinstance(name.part, ProofPart))
     return Copy(
         store=store,
         archive=bool(archives),
@@ -178,18 +177,6 @@ def _newest_proof(fleet: Fleet, name: Name, copies: Sequence[Copy], verdict: Ver
         if proof.verdict == verdict:
             return at
     return None
-
-
-def read_proof(store: Store, name: Name, signer: Signer) -> Proof:
-    """One proof, its signature checked and that it is of the backup whose name it lies under.
-
-    Raises:
-        NotFound, Damaged: it is not there, or not what was written.
-    """
-    proof = signer.verify(_document(store, key(name)), Proof)
-    if (proof.plan, proof.backup) != (name.plan, name.id):
-        raise Damaged(f"{store.location(key(name))} is a proof of {proof.plan} {proof.backup}", "Somebody moved it.")
-    return proof
 
 
 def _document(store: Store, name: str) -> bytes:

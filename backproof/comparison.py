@@ -99,15 +99,15 @@ def _lines(text: bytes) -> list[bytes]:
     return sorted(line.strip().rstrip(b",") for line in text.splitlines())
 
 
-def _table_differences(
-    manifest: Manifest, restored: Mapping[str, Table], redigest: Redigest
-) -> Iterable[Difference]:
+def _table_differences(manifest: Manifest, restored: Mapping[str, Table], redigest: Redigest) -> Iterable[Difference]:
     names = {table.name for table in manifest.tables}
     for table in sorted(manifest.tables, key=lambda table: table.name):
         data = f"TABLE DATA {table.name}"
         other = restored.get(table.name)
         if other is None:
-            yield Difference(object=data, what=f"{table.rows} rows were in the database and the table did not come back")
+            yield Difference(
+                object=data, what=f"{table.rows} rows were in the database and the table did not come back"
+            )
             continue
         if other.columns != table.columns and sorted(other.columns) == sorted(table.columns):
             other = redigest(table)

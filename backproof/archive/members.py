@@ -46,11 +46,16 @@ class Packed:
 
 def pack(piece: Piece) -> Packed:
     """Compress one piece; runs outside the interpreter's lock, so several threads really do."""
-    packer: Any = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
-    parts = [packer.compress(part) for part in (piece.head, piece.body, piece.tail)]
-    packed = b"".join((*parts, packer.flush()))
+    packed = compress(piece.head, piece.body, piece.tail)
     plain_bytes = len(piece.head) + len(piece.body) + len(piece.tail)
     return Packed(packed, hashlib.sha256(packed).hexdigest(), plain_bytes)
+
+
+def compress(*parts: bytes) -> bytes:
+    """One gzip member that unpacks to the parts, joined."""
+    packer: Any = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
+    packed = [packer.compress(part) for part in parts]
+    return b"".join((*packed, packer.flush()))
 
 
 def unpack(member: Member, packed: bytes | memoryview) -> bytes:

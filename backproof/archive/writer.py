@@ -8,12 +8,12 @@ import hashlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from backproof.archive.chunks import evenly
 from backproof.archive.encryption import FRAME_BYTES, KeyRing, Sealer
 from backproof.archive.members import Packed, Piece, pack
-from backproof.errors import DumpFailed
+from backproof.archive.tables import TableDigests
 from backproof.records import Encryption, Member, Section, Table
 
 
@@ -29,16 +29,6 @@ class Contents:
     tables: tuple[Table, ...]
     """In the order of their first piece."""
     encryption: Encryption | None
-
-
-@dataclass(slots=True)
-class _Rows:
-    """What was seen of one table so far."""
-
-    columns: tuple[str, ...]
-    rows: int = 0
-    row_bytes: int = 0
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +60,7 @@ class ArchiveWriter:
         self._sealer = Sealer(ring, context, frame_bytes) if ring else None
         self._workers = workers
         self._members: list[Member] = []
-        self._tables: dict[str, _Rows] = {}
+        self._tables = TableDigests()
         self._gzip_bytes = 0
         self._plain_bytes = 0
         self._stored = hashlib.sha256()
@@ -117,7 +107,7 @@ class ArchiveWriter:
         waiting: deque[tuple[Piece, Future[Packed]]] = deque()
         try:
             for piece in pieces:
-                self._count_rows(piece)
+                self._tables.add(piece)
                 waiting.append((piece, pool.submit(pack, piece)))
                 if len(waiting) > self._workers + 1:
                     yield self._index(*waiting.popleft())
@@ -127,18 +117,6 @@ class ArchiveWriter:
             yield self._index(closing, pool.submit(pack, closing))
         finally:
             pool.shutdown(cancel_futures=True)
-
-    def _count_rows(self, piece: Piece) -> None:
-        if piece.section != "data" or piece.table is None:
-            return
-        seen = self._tables.setdefault(piece.table, _Rows(piece.columns))
-        if seen.columns != piece.columns:
-            raise DumpFailed(
-                f"the dump gives {piece.table} two column lists", "It was altered during the dump: run it again."
-            )
-        seen.rows += piece.rows
-        seen.row_bytes += len(piece.body)
-        seen.digest.update(piece.body)
 
     def _index(self, piece: Piece, packing: "Future[Packed]") -> bytes:
         packed = packing.result()
@@ -157,22 +135,12 @@ class ArchiveWriter:
         return packed.gzip
 
     def _summed(self) -> Contents:
-        tables = (
-            Table(
-                name=name,
-                columns=seen.columns,
-                rows=seen.rows,
-                row_bytes=seen.row_bytes,
-                sha256=seen.digest.hexdigest(),
-            )
-            for name, seen in self._tables.items()
-        )
         return Contents(
             stored_bytes=self._stored_bytes,
             stored_sha256=self._stored.hexdigest(),
             gzip_bytes=self._gzip_bytes,
             plain_bytes=self._plain_bytes,
             members=tuple(self._members),
-            tables=tuple(tables),
+            tables=self._tables.tables(),
             encryption=self._sealer.encryption if self._sealer else None,
         )

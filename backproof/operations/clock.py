@@ -27,14 +27,13 @@ class Stopwatch:
     def phase(self, name: str, size: Callable[[], int] | None = None) -> Iterator[None]:
         """Measure one phase; ``size`` is asked at its end for the bytes it moved. A phase that raised counts too."""
         started_at, begun, place = self._now(), time.monotonic(), len(self._phases)
+        moved = None
         try:
             yield
-        finally:
-            elapsed = time.monotonic() - begun
             moved = size() if size else None
-            self._phases.insert(
-                place, Timing(phase=name, started_at=started_at, elapsed_seconds=round(elapsed, 3), bytes=moved)
-            )
+        finally:
+            elapsed = round(time.monotonic() - begun, 3)
+            self._phases.insert(place, Timing(phase=name, started_at=started_at, elapsed_seconds=elapsed, bytes=moved))
 
     @property
     def timings(self) -> tuple[Timing, ...]:

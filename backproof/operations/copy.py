@@ -1,9 +1,10 @@
 """Copy: bring an archive to another store, check it there, then write its manifest."""
 
-import hashlib
 from collections.abc import Iterator
 
 from backproof import catalog
+from backproof.archive.manifest import archive_name
+from backproof.archive.reader import checked
 from backproof.engines import Progress, no_progress
 from backproof.errors import AlreadyExists, Damaged
 from backproof.fleet import Fleet
@@ -43,7 +44,7 @@ def copy(
     """
     manifest, _ = catalog.manifest(fleet, plan, backup, source)
     origin, place = fleet.store(source), fleet.store(target)
-    archive = key(catalog.archive_name(manifest))
+    archive = key(archive_name(manifest))
     watch = Stopwatch(now)
     with watch.phase(f"copy to {target}", lambda: manifest.stored_bytes):
         existed = False
@@ -59,19 +60,9 @@ def copy(
 
 def _checked(store: Store, archive: str, manifest: Manifest, progress: Progress) -> Iterator[bytes]:
     """The bytes of an archive as they lie in a store; raises at their end when they are not those of the manifest."""
-    digest, length = hashlib.sha256(), 0
-    for chunk in store.read(archive):
-        digest.update(chunk)
-        length += len(chunk)
-        if length > manifest.stored_bytes:
-            break
+    for chunk in checked(store.read(archive), manifest):
         progress(len(chunk))
         yield chunk
-    if length != manifest.stored_bytes or digest.hexdigest() != manifest.stored_sha256:
-        raise Damaged(
-            f"{store.location(archive)} is not the archive that its manifest describes",
-            "Do not use this copy. `backproof verify --from` another store, and find out who changed it.",
-        )
 
 
 def _write_manifest(fleet: Fleet, place: Store, manifest: Manifest) -> None:

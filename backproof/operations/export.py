@@ -1,15 +1,16 @@
 """Export: the file that stock tools restore, or the archive as it lies in its store."""
 
 import errno
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from backproof import catalog
-from backproof.archive.members import gzip_member
+from backproof.archive.manifest import archive_name
+from backproof.archive.members import compress
+from backproof.archive.reader import checked
 from backproof.engines import Progress, no_progress
-from backproof.errors import AccessDenied, AlreadyExists, Damaged, NoSpace, Permanent
+from backproof.errors import AccessDenied, AlreadyExists, NoSpace, Permanent
 from backproof.fleet import Fleet
 from backproof.naming import key
 from backproof.operations.clock import Now, Stopwatch, utc_now
@@ -87,13 +88,7 @@ def export(
 
 
 def _stored(fleet: Fleet, manifest: Manifest, store: str) -> Iterator[bytes]:
-    place, archive = fleet.store(store), key(catalog.archive_name(manifest))
-    digest = hashlib.sha256()
-    for chunk in place.read(archive):
-        digest.update(chunk)
-        yield chunk
-    if digest.hexdigest() != manifest.stored_sha256:
-        raise Damaged(f"{place.location(archive)} is not what its manifest describes", "Use another store.")
+    return checked(fleet.store(store).read(key(archive_name(manifest))), manifest)
 
 
 def _plain(fleet: Fleet, manifest: Manifest, store: str, tables: Sequence[str] | None) -> Iterator[bytes]:
@@ -102,7 +97,7 @@ def _plain(fleet: Fleet, manifest: Manifest, store: str, tables: Sequence[str] |
         yield from archive.gzip()  # members as they are: nothing is compressed again
         return
     for block in _blocks(fleet.engine(manifest.plan).export(archive, tables)):
-        yield gzip_member(block)
+        yield compress(block)
 
 
 def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from backproof import __version__, catalog
-from backproof.archive.members import TableDigests
 from backproof.archive.reader import ArchiveReader
+from backproof.archive.tables import TableDigests
 from backproof.comparison import EntryTexts, Restored, differences
 from backproof.engines import Dump, Engine, Piece, Progress, no_progress
 from backproof.errors import AlreadyExists, BackproofError, Damaged, RestoreFailed, Transient
@@ -142,9 +142,7 @@ def _judge(found: _Finding, manifest: Manifest) -> None:
         rows = sum(table.rows for table in manifest.tables)
         accepted = f", {len(found.differences)} accepted differences aside" if found.differences else ""
         found.verdict = "passed"
-        found.reason = (
-            f"{len(manifest.entries)} definitions and {rows} rows in {len(manifest.tables)} tables came back equal{accepted}"
-        )
+        found.reason = f"{len(manifest.entries)} definitions and {rows} rows in {len(manifest.tables)} tables came back equal{accepted}"
 
 
 def _archived_entries(engine: Engine, archive: ArchiveReader) -> EntryTexts:
@@ -199,7 +197,9 @@ def _dumped_again(
                     entries.add(entry.key, engine.canonical(entry))
             else:
                 digests.add(piece)
-        return Restored(entries, digests.tables(), dump.database.settings, dump.database.globals)
+        return Restored(
+            entries, {table.name: table for table in digests.tables()}, dump.database.settings, dump.database.globals
+        )
 
 
 def _pieces(dump: Dump) -> Iterator[Piece]:

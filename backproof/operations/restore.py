@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from backproof import catalog
 from backproof.engines import Progress, no_progress
-from backproof.errors import BackproofError, ConfigurationError, Permanent
+from backproof.errors import ConfigurationError, Permanent
 from backproof.fleet import Fleet
 from backproof.operations.clock import Now, Stopwatch, utc_now
 from backproof.records import Lack, Manifest, Record, Target, Timing
@@ -84,7 +84,7 @@ def restore(
     archive = catalog.open_archive(fleet, manifest, store)
     watch = Stopwatch(now)
     with watch.phase("check"):
-        archive.open()
+        archive.read(manifest.members[0])  # opens it: a wrong key shows before anything is made
         lacking = engine.lacks(target, manifest)
         _require(lacking, create_missing_roles)
     with watch.phase("create"):

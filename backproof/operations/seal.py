@@ -121,7 +121,7 @@ def _write(
     context = {"plan": name.plan, "backup": name.id, "kind": name.kind}
     writer = ArchiveWriter(fleet.ring(name.plan), context, workers=os.cpu_count() or 1)
     content = _Content(EntryTexts(), Counter())
-    with ThreadPoolExecutor(1, "inventory") as pool, watch.phase("seal", lambda: writer.plain_bytes):
+    with ThreadPoolExecutor(1, "inventory") as pool, watch.phase("seal", lambda: writer.contents.plain_bytes):
         inventory = pool.submit(dump.inventory)
         pieces = _complete(engine, dump, content, inventory, progress)
         stored = store.put(key(name), writer.write(pieces), size_hint=dump.database.live_bytes // 2)
