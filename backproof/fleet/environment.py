@@ -20,18 +20,36 @@ def expand(value: object, environment: Mapping[str, str], path: str = "") -> obj
         path: where ``value`` stands in the file, for messages.
 
     Raises:
-        ConfigurationError: a name is not set or malformed; says where, never a value.
+        ConfigurationError: names are not set, or malformed; says which and where, never a value.
     """
+    missing: dict[str, str] = {}
+    expanded = _expand(value, environment, path, missing)
+    if missing:
+        places = "; ".join(
+            f"{place} takes its value from ${{{name}}}, which is not set" for name, place in missing.items()
+        )
+        raise ConfigurationError(
+            places,
+            f"Set the environment {'variable' if len(missing) == 1 else 'variables'} {', '.join(missing)}; "
+            "where a file such as fleet.env holds them, load it first: set -a; . ./fleet.env; set +a",
+        )
+    return expanded
+
+
+def _expand(value: object, environment: Mapping[str, str], path: str, missing: dict[str, str]) -> object:
     if isinstance(value, str):
-        return _REFERENCE.sub(lambda match: _value(match, environment, path), value)
+        return _REFERENCE.sub(lambda match: _value(match, environment, path, missing), value)
     if isinstance(value, dict):
-        return {key: expand(item, environment, f"{path}.{key}" if path else str(key)) for key, item in value.items()}
+        return {
+            key: _expand(item, environment, f"{path}.{key}" if path else str(key), missing)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [expand(item, environment, f"{path}.{index}") for index, item in enumerate(value)]
+        return [_expand(item, environment, f"{path}.{index}", missing) for index, item in enumerate(value)]
     return value
 
 
-def _value(match: re.Match[str], environment: Mapping[str, str], path: str) -> str:
+def _value(match: re.Match[str], environment: Mapping[str, str], path: str, missing: dict[str, str]) -> str:
     if match[0] == "$$":
         return "$"
     name = match[1]
@@ -41,8 +59,5 @@ def _value(match: re.Match[str], environment: Mapping[str, str], path: str) -> s
             "Close it with '}', or write '$${' for the characters themselves.",
         )
     if name not in environment:
-        raise ConfigurationError(
-            f"{path} takes its value from ${{{name}}}, which is not set",
-            f"Set the environment variable {name}; if it stands in a file, load that first: set -a; . ./FILE; set +a",
-        )
-    return environment[name]
+        missing.setdefault(name, path)
+    return environment.get(name, "")

@@ -89,7 +89,19 @@ class Fleet:
     def ring(self, plan: str) -> "KeyRing | None":
         """The keys of a plan's archives, or None where the plan wants no encryption."""
         name = self.plan(plan).key
-        return None if name is None else _ring(self.spec.keys[name], f"keys.{name}")
+        return None if name is None else self.key_ring(name)
+
+    def key_ring(self, name: str) -> "KeyRing":
+        """A key ring by name.
+
+        Raises:
+            NotFound: there is none of that name, or no file where it names one.
+            ConfigurationError: what it holds are no keys.
+        """
+        spec = self.spec.keys.get(name)
+        if spec is None:
+            raise _unknown("key ring", name, self.spec.keys)
+        return _ring(spec, f"keys.{name}")
 
     @cached_property
     def signer(self) -> "Signer":

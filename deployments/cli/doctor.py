@@ -1,0 +1,51 @@
+"""``backproof doctor``: would a backup work? Every preflight check, with its remedy."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from deployments.cli import exits, speaking
+from deployments.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from backproof.engines import Grants
+    from backproof.records import Finding
+
+
+@click.command("doctor", short_help="Run every preflight check of a plan.")
+@click.argument("plan")
+@click.option("--print-grants", is_flag=True, help="Print the least-privilege SQL for backup and for restore instead.")
+@pass_session
+def doctor_command(session: Session, plan: str, print_grants: bool) -> int:
+    """Run every preflight check of PLAN: keys, database, rights, tools, stores, space. Exit status 1 if one failed."""
+    from backproof.operations.preflight import preflight
+
+    fleet = session.fleet(plan)
+    if print_grants:
+        grants = fleet.engine(plan).grants(fleet.target(plan))
+        session.answer({"backup": grants.backup, "restore": grants.restore}, lambda: _say_grants(grants))
+        return exits.DONE
+    findings = preflight(fleet, plan)
+    failed = any(finding.status == "failed" for finding in findings)
+    session.answer(
+        {"ok": not failed, "findings": [finding.model_dump(mode="json") for finding in findings]},
+        lambda: _say_findings(findings),
+    )
+    return exits.FAILED if failed else exits.DONE
+
+
+def _say_grants(grants: "Grants") -> None:
+    speaking.say(grants.backup.strip())
+    speaking.say("")
+    speaking.say(grants.restore.strip())
+
+
+def _say_findings(findings: "Sequence[Finding]") -> None:
+    shown = {"ok": "ok", "warning": "warning", "failed": "FAILED"}
+    rows = [[shown[finding.status], finding.check, finding.found] for finding in findings]
+    speaking.print_table(["Result", "Check", "Found"], rows)
+    for finding in findings:
+        if finding.status != "ok" and finding.remedy:
+            speaking.say("")
+            speaking.say(f"{finding.check}: {finding.remedy}")

@@ -1,0 +1,143 @@
+"""The command's root: global options, lazily loaded commands, and errors turned into exit statuses."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from backproof import __version__
+from backproof.errors import BackproofError
+from deployments.cli import exits, speaking
+from deployments.cli.session import Session
+
+_COMMANDS = {
+    "init": "init",
+    "check": "check",
+    "keys": "keys",
+    "doctor": "doctor",
+    "backup": "runs",
+    "verify": "runs",
+    "list": "backups",
+    "show": "backups",
+    "restore": "restoring",
+    "export": "restoring",
+    "demo": "demo",
+}
+"""Command to the module of this package that defines it."""
+
+
+class Root(click.Group):
+    """Loads a command's module when it is asked for, and ends with the statuses of ``exits``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a person meets them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"deployments.cli.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return _with_global_options(command)
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        """Run, and exit with a status that means something."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            status = super().main(arguments, *rest, **extra)
+        except click.UsageError as error:
+            _show_usage_error(error, "--json" in arguments)
+            sys.exit(exits.USAGE)
+        except BackproofError as error:
+            _show_error(error, arguments)
+            sys.exit(exits.FAILED)
+        except click.exceptions.Abort:
+            click.echo("stopped", err=True)
+            sys.exit(exits.INTERRUPTED)
+        except click.ClickException as error:
+            error.show(sys.stderr)
+            sys.exit(exits.FAILED)
+        sys.exit(status or exits.DONE)
+
+
+def _show_error(error: BackproofError, arguments: Sequence[str]) -> None:
+    speaking.print_error(error)
+    if "--json" in arguments:
+        speaking.print_json(speaking.error_document(error))
+    if "--verbose" in arguments or "-v" in arguments:
+        logging.getLogger("backproof").error("where it was raised", exc_info=error)
+
+
+def _show_usage_error(error: click.UsageError, as_json: bool) -> None:
+    if as_json:
+        fact = error.format_message().rstrip(".")
+        remedy = f"See {error.ctx.command_path} --help." if error.ctx else "See --help."
+        details = {"kind": "UsageError", "fact": fact, "remedy": remedy, "transient": False}
+        speaking.print_json({"error": details})
+    error.show(sys.stderr)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    """Global options count wherever they stand: before the command or after it."""
+    session = ctx.ensure_object(Session)
+    if value:
+        setattr(session, str(param.name), value)
+    if session.verbose:
+        logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("backproof").setLevel(logging.INFO)
+
+
+def _global_options(hidden: bool) -> list[click.Option]:
+    return [
+        click.Option(
+            ["--fleet", "fleet_path"],
+            type=click.Path(path_type=Path),
+            # Read once, at the root: after the command it would undo a --fleet that stands before it.
+            envvar=None if hidden else "BACKPROOF_FLEET",
+            metavar="FILE",
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="The fleet file; $BACKPROOF_FLEET or fleet.yaml unless said.",
+        ),
+        click.Option(
+            ["--json", "json"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="Print one JSON document and nothing else on stdout.",
+        ),
+        click.Option(
+            ["-v", "--verbose", "verbose"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            hidden=hidden,
+            help="Say more on stderr.",
+        ),
+    ]
+
+
+def _with_global_options(command: click.Command) -> click.Command:
+    if not any(option.name == "fleet_path" for option in command.params):
+        command.params.extend(_global_options(hidden=True))
+        for inner in command.commands.values() if isinstance(command, click.Group) else ():
+            _with_global_options(inner)
+    return command
+
+
+main = Root(
+    "backproof",
+    params=_global_options(hidden=False),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Database backups that prove they come back.",
+    no_args_is_help=True,
+)
+main = click.version_option(__version__, prog_name="backproof", message="%(prog)s %(version)s")(main)

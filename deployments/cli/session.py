@@ -1,0 +1,64 @@
+"""What every command knows: which fleet, how to answer, and whom to warn."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deployments.cli import speaking
+
+if TYPE_CHECKING:
+    from backproof.fleet import Fleet
+
+
+@dataclass
+class Session:
+    """One run of the command."""
+
+    fleet_path: Path = Path("fleet.yaml")
+    json: bool = False
+    verbose: bool = False
+    _answered: bool = field(default=False, repr=False)
+
+    def fleet(self, plan: str | None = None) -> "Fleet":
+        """Load the fleet; with a plan, make sure that there is one, and warn where it has no escrow key."""
+        from backproof.fleet import Fleet, load
+
+        fleet = Fleet(load(self.fleet_path, os.environ))
+        if plan is not None:
+            fleet.plan(plan)
+            self.warn_without_escrow(fleet, [plan])
+        return fleet
+
+    def warn_without_escrow(self, fleet: "Fleet", plans: Iterable[str]) -> None:
+        """Said every time: the day the key is lost, so is every backup."""
+        for plan in plans:
+            if warning := without_escrow(fleet, plan):
+                speaking.warn(warning)
+
+    def answer(self, document: speaking.Document, in_words: Callable[[], None]) -> None:
+        """Give the result: the document to programs, the words to people."""
+        if self.json:
+            speaking.print_json(document)
+        else:
+            in_words()
+        self._answered = True
+
+
+def without_escrow(fleet: "Fleet", plan: str) -> str | None:
+    """What to say of a plan whose archives only one key opens, or none; None where all is well."""
+    spec = fleet.plan(plan)
+    if spec.key is None:
+        return f"plan {plan} says encryption: none: whoever reaches a store can read its backups"
+    if fleet.spec.keys[spec.key].escrow_public_key is None:
+        return (
+            f"plan {plan} has no escrow key: if key ring {spec.key} is lost, so is every backup; "
+            "make one with `backproof keys escrow` and keep it offline"
+        )
+    return None
+
+
+pass_session = click.make_pass_decorator(Session)
