@@ -105,9 +105,8 @@ def _table_differences(manifest: Manifest, restored: Mapping[str, Table], redige
         data = f"TABLE DATA {table.name}"
         other = restored.get(table.name)
         if other is None:
-            yield Difference(
-                object=data, what=f"{table.rows} rows were in the database and the table did not come back"
-            )
+            lost = f"{table.rows} rows were in the database and the table did not come back"
+            yield Difference(object=data, what=lost)
             continue
         if other.columns != table.columns and sorted(other.columns) == sorted(table.columns):
             other = redigest(table)

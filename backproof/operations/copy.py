@@ -35,11 +35,12 @@ def copy(
 ) -> Copied:
     """Bring one archive from one store to another; safe to repeat, and resumable by repeating.
 
-    The digest is taken in the pass that copies: a source that went bad never becomes a copy. A store confirms length and
-    checksum of what it holds before the manifest makes it count.
+    The digest is taken in the pass that copies: a source that went bad never becomes a copy. A store confirms length
+    and checksum of what it holds before the manifest makes it count.
 
     Raises:
-        Damaged: the source is not what its manifest says, or the target holds another archive of the same id; both stay.
+        Damaged: the source is not what its manifest says, or the target holds another archive of the same id; both
+            stay.
         BackproofError: as the stores tell.
     """
     manifest, _ = catalog.manifest(fleet, plan, backup, source)

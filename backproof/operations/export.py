@@ -117,7 +117,8 @@ def _write(to: Path, chunks: Iterator[bytes]) -> None:
         raise AlreadyExists(f"{to} exists", "Choose another file; an export never overwrites one.")
     partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
     try:
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()

@@ -6,9 +6,6 @@ from backproof.errors import BackproofError, Permanent
 from backproof.fleet import Fleet
 from backproof.records import Finding
 
-_STORED_SHARE = 0.5
-"""An archive takes less than half of the live size as a rule: SQL text compresses to less than the pages it came from."""
-
 
 def preflight(fleet: Fleet, plan: str) -> list[Finding]:
     """Every check of a plan with its result and remedy; raises for nothing that it can report.

@@ -1,7 +1,7 @@
 """Prove: restore a backup, dump what was restored, and compare. A backup counts when it has come back.
 
-``passed`` is said only at the one place where everything ran, nothing differs (but for what the plan accepts by name) and
-every check holds. Whatever can't be run is ``could-not-run``; it says what to do, and is never a pass.
+``passed`` is said only at the one place where everything ran, nothing differs (but for what the plan accepts by name)
+and every check holds. Whatever can't be run is ``could-not-run``; it says what to do, and is never a pass.
 """
 
 import os
@@ -142,7 +142,8 @@ def _judge(found: _Finding, manifest: Manifest) -> None:
         rows = sum(table.rows for table in manifest.tables)
         accepted = f", {len(found.differences)} accepted differences aside" if found.differences else ""
         found.verdict = "passed"
-        found.reason = f"{len(manifest.entries)} definitions and {rows} rows in {len(manifest.tables)} tables came back equal{accepted}"
+        content = f"{len(manifest.entries)} definitions and {rows} rows in {len(manifest.tables)} tables"
+        found.reason = f"{content} came back equal{accepted}"
 
 
 def _archived_entries(engine: Engine, archive: ArchiveReader) -> EntryTexts:
