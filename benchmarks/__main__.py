@@ -1,0 +1,87 @@
+"""``python -m benchmarks [--size-mb 800] [--runs 5] [--cases seal,restore,…]``: prints a table, writes latest.json."""
+
+import argparse
+import json
+import os
+import statistics
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from backproof.scratch import workspace
+from benchmarks.cases import CASES, Bench, Case
+from benchmarks.measure import Run
+
+LATEST = Path(__file__).with_name("latest.json")
+
+
+def main() -> None:
+    """Measure every case, ours and the peers in turn."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--size-mb", type=int, default=800, help="size of the generated database (default: 800)")
+    parser.add_argument("--runs", type=int, default=3, help="counted runs of each command (default: 3)")
+    parser.add_argument("--cases", default=",".join(CASES), help=f"of: {', '.join(CASES)}")
+    parser.add_argument("--major", type=int, default=16, help="PostgreSQL's major version (default: 16)")
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    rows = []
+    with workspace("bench") as folder, Bench.started(folder, options.major, options.size_mb, console.print) as bench:
+        for name in options.cases.split(","):
+            rows += _measured(bench, name, CASES[name], options.runs, console)
+    LATEST.write_text(json.dumps(rows, indent=2) + "\n")
+    Console().print(_table(rows, options.runs))
+
+
+def _measured(bench: Bench, name: str, case: Case, runs: int, console: Console) -> list[dict[str, object]]:
+    """Interleaved, so that a machine whose speed drifts slows all alike; the first round only warms up."""
+    timed: dict[str, list[Run]] = {"ours": [], **{peer: [] for peer in case.peers}}
+    for number in range(runs + 1):
+        for who in timed:
+            result = case.run(bench, who)
+            console.print(
+                f"{name:14} {who:18} {result.seconds:7.2f} s  {result.cpu_seconds:6.2f} CPU s", highlight=False
+            )
+            if number:
+                timed[who].append(result)
+    ours = _medians(timed.pop("ours"))
+    return [
+        {
+            "engine": f"postgresql {bench.major}",
+            "case": name,
+            "peer": peer,
+            "ours_seconds": ours[0],
+            "peer_seconds": (theirs := _medians(results))[0],
+            "ratio": round(theirs[0] / ours[0], 2),
+            "ours_cpu_seconds": ours[1],
+            "peer_cpu_seconds": theirs[1],
+            "ours_peak_mb": ours[2],
+            "database_bytes": bench.database_bytes,
+            "load": round(os.getloadavg()[0], 2),
+        }
+        for peer, results in timed.items()
+    ]
+
+
+def _medians(runs: list[Run]) -> tuple[float, float, float]:
+    return (
+        round(statistics.median(run.seconds for run in runs), 2),
+        round(statistics.median(run.cpu_seconds for run in runs), 2),
+        round(max(run.peak_mb for run in runs), 1),
+    )
+
+
+def _table(rows: list[dict[str, object]], runs: int) -> Table:
+    table = Table(
+        title=f"Backproof beside the stock tools: medians of {runs} interleaved runs, ratio > 1: we are faster"
+    )
+    for column in ("case", "peer", "ours s", "peer s", "ratio", "ours CPU s", "peer CPU s", "ours peak MB"):
+        table.add_column(column, justify="left" if column in ("case", "peer") else "right")
+    keys = ("case", "peer", "ours_seconds", "peer_seconds", "ratio", "ours_cpu_seconds", "peer_cpu_seconds")
+    for row in rows:
+        table.add_row(*(str(row[key]) for key in keys), str(row["ours_peak_mb"]))
+    return table
+
+
+if __name__ == "__main__":
+    main()

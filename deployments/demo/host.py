@@ -1,0 +1,199 @@
+"""The process that holds the demo's servers: ``python -m deployments.demo.host STATE [--owner PID STARTED]``.
+
+It starts a PostgreSQL, two S3 servers and a Prefect server side by side, prints a line as each is ready, writes what a
+client needs to ``STATE/demo.json``, and waits. It ends on SIGTERM, or when the owner is gone; everything it started, and
+every byte it wrote outside STATE, goes with it.
+"""
+
+import argparse
+import base64
+import json
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import yaml
+
+from backproof.engines.postgresql.server import private_server
+from backproof.records import Target
+from backproof.scratch import workspace
+from deployments.servers.prefect import PrefectServer, prefect_server
+from deployments.servers.processes import is_running
+from deployments.servers.seaweedfs import S3Server, seaweedfs
+
+POSTGRESQL = 18
+REGIONS = {"primary": "eu-west-1", "secondary": "us-east-1"}
+SCHEMA = Path(__file__).with_name("shop.sql")
+
+
+def say(text: str) -> None:
+    """One line for whoever started us; nobody may be listening any more."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115 (for the rest of this process)
+
+
+@contextmanager
+def shop(folder: Path) -> Iterator[Target]:
+    """A PostgreSQL with the shop's database in it."""
+    with private_server(POSTGRESQL, folder, port=0, password=secrets.token_urlsafe(18)) as server:
+        say(f"PostgreSQL {POSTGRESQL} on port {server.port}")
+        target = server.to("shop")
+        _sql(server, "CREATE DATABASE shop")
+        _sql(target, SCHEMA.read_text())
+        counted = _sql(target, "SELECT (SELECT count(*) FROM order_items) + (SELECT count(*) FROM orders)")
+        size = _sql(target, "SELECT pg_database_size('shop')")
+        say(f"the shop's database: {counted:,} orders and order items, {size / 1e6:.0f} MB")
+        yield target
+
+
+@contextmanager
+def region(folder: Path, name: str) -> Iterator[S3Server]:
+    """One S3 region."""
+    with seaweedfs(folder, "backproof-demo", secrets.token_urlsafe(18), [f"shop-{name}"]) as server:
+        say(f"S3 region {REGIONS[name]} at {server.endpoint_url}")
+        yield server
+
+
+@contextmanager
+def prefect(folder: Path) -> Iterator[PrefectServer]:
+    """The Prefect server, with its web page."""
+    with prefect_server(folder, ui=True) as server:
+        say(f"Prefect at {server.ui_url}")
+        yield server
+
+
+def fleet_file(target: Target, regions: dict[str, S3Server], folder: Path) -> str:
+    """The demo's ``fleet.yaml``. Its secrets live as long as its servers: the file holds them, readable by its owner."""
+    assert target.password is not None
+    stores: dict[str, Any] = {"local": {"type": "local", "path": str(folder / "backups")}}
+    for name, server in regions.items():
+        stores[name] = {
+            "type": "s3",
+            "bucket": server.buckets[0],
+            "region": REGIONS[name],
+            "endpoint_url": server.endpoint_url,
+            "credentials": name,
+        }
+    fleet = {
+        "fleet": "demo",
+        "signing": {"private_key": _key()},
+        "keys": {"main": {"aes256": _key()}},
+        "credentials": {
+            name: {"access_key_id": server.access_key, "secret_access_key": server.secret_key}
+            for name, server in regions.items()
+        },
+        "stores": stores,
+        "databases": {
+            "shop-db": {
+                "engine": "postgresql",
+                "host": target.host,
+                "port": target.port,
+                "name": target.database,
+                "user": target.user,
+                "password": target.password.get_secret_value().replace("$", "$$"),
+            }
+        },
+        "plans": {
+            "shop": {
+                "database": "shop-db",
+                "stores": ["local", "primary", "secondary"],
+                "key": "main",
+                "checks": [
+                    {
+                        "name": "recent orders",
+                        "sql": "SELECT count(*) FROM orders WHERE placed_at > :taken_at - interval '2 days'",
+                        "expect": "> 0",
+                    }
+                ],
+            }
+        },
+    }
+    return yaml.safe_dump(fleet, sort_keys=False)
+
+
+def main() -> None:
+    """Hold the servers until it is over."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("state", type=Path)
+    parser.add_argument("--owner", nargs=2, metavar=("PID", "STARTED"))
+    options = parser.parse_args()
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: over.set())
+    with ExitStack() as stack, workspace("demo") as folder:
+        record = options.state / "demo.json"
+        stack.callback(record.unlink, missing_ok=True)
+        _start(stack, folder, options.state, record)
+        say("ready")
+        while not over.is_set():
+            if options.owner and not (options.state / "keep").exists():
+                pid, started = options.owner
+                if not is_running(int(pid), started):
+                    break
+            time.sleep(0.2)
+
+
+def _start(stack: ExitStack, folder: Path, state: Path, record: Path) -> None:
+    """All four at once; the slowest, Prefect, decides."""
+    wanted: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+        "prefect": lambda: prefect(state / "prefect"),
+        "shop": lambda: shop(folder / "postgresql"),
+        "primary": lambda: region(folder / "primary", "primary"),
+        "secondary": lambda: region(folder / "secondary", "secondary"),
+    }
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        entered = {name: pool.submit(lambda context=make(): (context, context.__enter__())) for name, make in wanted.items()}
+    values: dict[str, Any] = {}
+    errors = []
+    for name, future in entered.items():
+        if (error := future.exception()) is not None:
+            errors.append(error)
+            continue
+        context, values[name] = future.result()
+        stack.push(context)
+    if errors:
+        raise errors[0]
+    fleet = state / "fleet.yaml"
+    fleet.write_text(fleet_file(values["shop"], {name: values[name] for name in REGIONS}, state))
+    fleet.chmod(0o600)
+    server = values["prefect"]
+    record.write_text(
+        json.dumps({"fleet": str(fleet), "ui_url": server.ui_url, "environment": server.environment()})
+    )
+    record.chmod(0o600)
+
+
+def _key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def _sql(target: Target, statement: str) -> Any:
+    assert target.password is not None
+    connection = psycopg2.connect(
+        host=target.host,
+        port=target.port,
+        dbname=target.database,
+        user=target.user,
+        password=target.password.get_secret_value(),
+    )
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0] if cursor.description else None
+    finally:
+        connection.close()
+
+
+if __name__ == "__main__":
+    main()
