@@ -88,26 +88,30 @@ class Opened:
     _cipher: Cipher
 
     @classmethod
-    def read(cls, take: Take, stored_bytes: int, ring: KeyRing, context: dict[str, str] | None = None) -> "Opened":
+    def read(cls, take: Take, stored_bytes: int, ring: KeyRing, manifest: Manifest | None = None) -> "Opened":
         """Read a header and open it.
 
         Args:
             take: gives the message's bytes from its start on.
             stored_bytes: how long the message is as a whole.
             ring: the keys to try.
-            context: what the message must be bound to; None takes any.
+            manifest: of the archive it must be; None takes any message.
 
         Raises:
             WrongKey: no key of the ring opens it.
             Damaged: it was changed, it has no such length, or it is another backup's.
         """
         header, tag = read_header(take)
-        if context is not None:
-            _check_context(header.context, context)
+        # Before the keys are tried: an archive of another plan shall be told as that, not as a wrong key.
+        if manifest is not None:
+            _check_context(header.context, context_of(manifest))
+            _check_facts(header, manifest)
         cipher = Cipher(ring.unwrap(header.data_keys, context_bytes(header.context)), header.message_id)
         cipher.check(header, tag)
-        header_bytes = len(header.written()) + len(tag)
-        return cls(header, Layout.of(header_bytes, header.frame_bytes, stored_bytes), cipher)
+        layout = Layout.of(len(header.written()) + len(tag), header.frame_bytes, stored_bytes)
+        if manifest is not None and layout.plain_bytes != manifest.gzip_bytes:
+            raise _contradicts_manifest()
+        return cls(header, layout, cipher)
 
     def frame(self, index: int, stored: memoryview) -> bytes:
         """One frame's plain bytes.
@@ -132,3 +136,16 @@ def _check_context(found: dict[str, str], expected: dict[str, str]) -> None:
         + ", not {backup} of plan {plan} ({kind})".format(**expected),
         "It lies in the wrong place: use another copy of this backup.",
     )
+
+
+def _check_facts(header: Header, manifest: Manifest) -> None:
+    if manifest.encryption is None:
+        raise _contradicts_manifest()
+    names = manifest.encryption.key_fingerprint, manifest.encryption.escrow_fingerprint
+    said = [name for name in names if name is not None]
+    if header.frame_bytes != manifest.encryption.frame_bytes or [key_name(key) for key in header.data_keys] != said:
+        raise _contradicts_manifest()
+
+
+def _contradicts_manifest() -> Damaged:
+    return Damaged("the archive's header is not the one its manifest tells of", "Use another copy of this backup.")

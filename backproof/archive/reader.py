@@ -6,12 +6,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
 from backproof.archive.chunks import Exactly
-from backproof.archive.encryption import KeyRing, Opened, context_of
-from backproof.archive.keys import key_name
+from backproof.archive.encryption import KeyRing, Opened
 from backproof.archive.manifest import check as check_manifest
 from backproof.archive.members import check, unpack
 from backproof.errors import Damaged, WrongKey
-from backproof.records import Encryption, Manifest, Member
+from backproof.records import Manifest, Member
 
 ReadRange = Callable[[int, int | None], Iterator[bytes]]
 """The stored bytes ``start:start+length``, to the end where the length is None: ``Store.read`` of one key."""
@@ -58,7 +57,7 @@ class ArchiveReader:
         check_manifest(manifest)
         self._manifest = manifest
         self._read_range = read_range
-        self._sealed = _sealed(manifest, ring)
+        self._ring = _needed(manifest, ring)
         self._opened: Opened | None = None
         self._opening = threading.Lock()
         self._kept = _Kept(_KEPT_FRAMES)
@@ -109,7 +108,7 @@ class ArchiveReader:
 
     def _members(self) -> Iterator[tuple[Member, memoryview]]:
         stored = Exactly(checked(self._read_range(0, None), self._manifest))
-        gzip = Exactly(self._open(stored, *self._sealed).frames(stored.take)) if self._sealed else stored
+        gzip = Exactly(self._open(stored, self._ring).frames(stored.take)) if self._ring else stored
         for member in self._manifest.members:
             packed = gzip.take(member.length)
             check(member, packed)
@@ -118,9 +117,9 @@ class ArchiveReader:
             raise Damaged("the archive goes on after its last member", _ANOTHER_COPY)
 
     def _gzip_bytes(self, offset: int, length: int) -> bytes | memoryview:
-        if not self._sealed:
+        if self._ring is None:
             return self._stored(offset, length)
-        opened = self._header(*self._sealed)
+        opened = self._header(self._ring)
         size = opened.header.frame_bytes
         first = offset // size
         frames = self._frames(opened, first, (offset + length - 1) // size)
@@ -142,22 +141,15 @@ class ArchiveReader:
         self._kept.add({index: frames[index] for index in (first, last)})
         return [frames[index] for index in range(first, last + 1)]
 
-    def _header(self, encryption: Encryption, ring: KeyRing) -> Opened:
+    def _header(self, ring: KeyRing) -> Opened:
         with self._opening:
             if self._opened is None:
                 length = min(_HEADER_LIMIT, self._manifest.stored_bytes)
-                self._opened = self._open(Exactly(self._read_range(0, length)), encryption, ring)
+                self._opened = self._open(Exactly(self._read_range(0, length)), ring)
             return self._opened
 
-    def _open(self, stored: Exactly, encryption: Encryption, ring: KeyRing) -> Opened:
-        manifest = self._manifest
-        opened = Opened.read(stored.take, manifest.stored_bytes, ring, context_of(manifest))
-        names = [key_name(key) for key in opened.header.data_keys]
-        said = [name for name in (encryption.key_fingerprint, encryption.escrow_fingerprint) if name]
-        facts = (names, opened.header.frame_bytes, opened.layout.plain_bytes)
-        if facts != (said, encryption.frame_bytes, manifest.gzip_bytes):
-            raise Damaged("the archive's header is not the one its manifest tells of", _ANOTHER_COPY)
-        return opened
+    def _open(self, stored: Exactly, ring: KeyRing) -> Opened:
+        return Opened.read(stored.take, self._manifest.stored_bytes, ring, self._manifest)
 
     def _stored(self, start: int, length: int) -> memoryview:
         stored = Exactly(self._read_range(start, length))
@@ -167,15 +159,14 @@ class ArchiveReader:
         return taken
 
 
-def _sealed(manifest: Manifest, ring: KeyRing | None) -> tuple[Encryption, KeyRing] | None:
-    if manifest.encryption is None:
-        return None
-    if ring is None:
+def _needed(manifest: Manifest, ring: KeyRing | None) -> KeyRing | None:
+    """The ring where the archive is encrypted, None where it is not, whatever was given."""
+    if manifest.encryption is not None and ring is None:
         raise WrongKey(
             f"{manifest.id} is encrypted for {manifest.encryption.key_fingerprint}, and the plan has no key",
             "Name its key in the plan.",
         )
-    return manifest.encryption, ring
+    return ring if manifest.encryption is not None else None
 
 
 class _Kept:
