@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers for the tests: Debian's 15, the wheel's 16 and 18; one each a session, started when asked for."""
+"""Real PostgreSQL servers for the tests: Debian's 15, the wheel's 16 and 18; one each a session, started when needed."""
 
 import itertools
 import os

@@ -1,0 +1,276 @@
+"""Preflight of a PostgreSQL database: what would stand in a dump's way, found without touching anything.
+
+Every check is asked as the role that will dump: the server itself says what that role may read.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import cursor as Cursor
+
+from backproof.engines.postgresql import binaries
+from backproof.engines.postgresql.connect import connected, quote_ident, translate
+from backproof.errors import BackproofError, MissingTool
+from backproof.records import Finding, Target
+
+TESTED = range(15, 19)
+
+SECURITY_FLOOR = {14: 25, 15: 20, 16: 16, 17: 12, 18: 7}
+"""Major to the first minor version whose psql and pg_restore are safe from crafted dumps (CVE-2025-8714 and later)."""
+
+LONG_TRANSACTION = "1 hour"
+
+_SHOWN_AT_MOST = 3
+
+_DUMPED = """
+    pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+                      WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid
+                        AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'
+                        AND NOT c.oid = ANY (coalesce(e.extconfig, '{}')))
+"""
+"""Relations whose content a dump holds; of an extension's only those it calls configuration."""
+
+
+def findings(target: Target, tool_folders: Sequence[Path] = ()) -> list[Finding]:
+    """Every check of one database with its result and remedy; raises for nothing that it can report."""
+    try:
+        with connected(target, application_name="backproof preflight") as connection, connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '60s'; SET lock_timeout = '10s'; SET search_path = pg_catalog")
+            return [*_server(cursor, target), *_programs(cursor, tool_folders), *_checks(cursor, target)]
+    except BackproofError as error:
+        return [_failed("database", error)]
+
+
+def _server(cursor: Cursor, target: Target) -> Iterator[Finding]:
+    version, major, size = _row(
+        cursor,
+        "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,"
+        " pg_database_size(current_database())",
+    )
+    found = f"{target}: PostgreSQL {version.split()[0]}, {size / 1e6:,.1f} MB"
+    if major in TESTED:
+        yield _ok("database", found)
+    else:
+        yield _warning("database", f"{found}; tested are {TESTED[0]} to {TESTED[-1]}", "Rely on proven backups only.")
+
+
+def _programs(cursor: Cursor, tool_folders: Sequence[Path]) -> Iterator[Finding]:
+    [major] = _row(cursor, "SELECT current_setting('server_version_num')::int / 10000")
+    try:
+        pg_dump = binaries.find("pg_dump", major, tool_folders)
+        yield _dump_tool(next(each for each in binaries.folders(tool_folders) if each.bin == pg_dump.parent), major)
+    except MissingTool as error:
+        yield _failed("pg_dump", error)
+    try:
+        postgres = binaries.find("postgres", major, tool_folders)
+        yield _ok("scratch server", str(postgres))
+    except MissingTool as error:
+        yield _warning("scratch server", f"{error.fact}: no proof can run on a scratch server", error.remedy)
+
+
+def _dump_tool(installation: binaries.Installation, major: int) -> Finding:
+    found = f"{installation.version} in {installation.bin}"
+    if installation.major != major:
+        return _warning(
+            "pg_dump",
+            f"{found}, newer than the server: its dumps hold settings that psql {major} refuses on an exported file",
+            binaries.remedy("pg_dump", major),
+        )
+    minor = installation.version.split(".")[1] if "." in installation.version else ""
+    floor = SECURITY_FLOOR.get(major, 0)
+    if minor.isdigit() and int(minor) < floor:
+        return _warning(
+            "pg_dump",
+            f"{found}: before {major}.{floor} a dump of a hostile database can run commands in psql",
+            f"Update to {major}.{floor} or later. Backproof's own restore is not affected: it never runs psql.",
+        )
+    return _ok("pg_dump", found)
+
+
+def _checks(cursor: Cursor, target: Target) -> Iterator[Finding]:
+    checks: tuple[Callable[[Cursor, Target], Iterable[Finding]], ...] = (
+        _readable,
+        _row_level_security,
+        _large_objects,
+        _hidden,
+        _locks,
+        _transactions,
+    )
+    for check in checks:
+        try:
+            yield from check(cursor, target)
+        except psycopg2.Error as error:
+            yield _failed(check.__name__.strip("_").replace("_", " "), translate(error))
+
+
+def _readable(cursor: Cursor, target: Target) -> Iterator[Finding]:
+    """Tables are locked and read, sequences are read; both take USAGE of the schema, too."""
+    remedy = f"As a superuser: GRANT pg_read_all_data TO {quote_ident(target.user)};"
+    closed = _names(
+        cursor,
+        f"SELECT DISTINCT quote_ident(n.nspname) FROM {_DUMPED}"  # noqa: S608 - text of this module
+        " AND c.relkind IN ('r', 'p', 'S') AND NOT has_schema_privilege(n.oid, 'USAGE') ORDER BY 1",
+    )
+    if closed:
+        yield _missing("schemas", f"no USAGE on {_listed(closed)}", remedy)
+    for name, kinds, function in (
+        ("tables", "rp", "has_table_privilege"),
+        ("sequences", "S", "has_sequence_privilege"),
+    ):
+        refused = _names(
+            cursor,
+            f"SELECT format('%I.%I', n.nspname, c.relname) FROM {_DUMPED}"  # noqa: S608
+            f" AND strpos('{kinds}', c.relkind::text) > 0 AND NOT {function}(c.oid, 'SELECT') ORDER BY 1",
+        )
+        [count] = _row(
+            cursor,
+            f"SELECT count(*) FROM {_DUMPED} AND strpos('{kinds}', c.relkind::text) > 0",  # noqa: S608
+        )
+        yield (
+            _missing(name, f"no SELECT on {_listed(refused)}", remedy)
+            if refused
+            else _ok(name, f"{count}, all readable")
+        )
+
+
+def _row_level_security(cursor: Cursor, target: Target) -> Iterator[Finding]:
+    names = _names(
+        cursor,
+        f"SELECT format('%I.%I', n.nspname, c.relname) FROM {_DUMPED}"  # noqa: S608
+        " AND c.relrowsecurity AND row_security_active(c.oid) ORDER BY 1",
+    )
+    if names:
+        yield _missing(
+            "row-level security",
+            f"policies hide rows of {_listed(names)}",
+            f"As a superuser: ALTER ROLE {quote_ident(target.user)} BYPASSRLS;",
+        )
+
+
+def _large_objects(cursor: Cursor, target: Target) -> Iterator[Finding]:
+    count, refused = _row(
+        cursor,
+        """
+        SELECT count(*), count(*) FILTER (WHERE NOT EXISTS (
+            SELECT FROM aclexplode(coalesce(lomacl, acldefault('L', lomowner))) AS granted
+            WHERE granted.privilege_type = 'SELECT' AND (granted.grantee = 0 OR pg_has_role(granted.grantee, 'USAGE'))))
+        FROM pg_largeobject_metadata
+        """,
+    )
+    [above] = _row(
+        cursor,
+        "SELECT rolsuper OR current_setting('lo_compat_privileges')::bool FROM pg_roles WHERE rolname = current_user",
+    )
+    if refused and not above:
+        yield _missing(
+            "large objects",
+            f"no SELECT on {refused} of {count}",
+            "pg_read_all_data does not cover them: `backproof doctor PLAN --print-grants` prints the grants for each.",
+        )
+    elif count:
+        yield _ok("large objects", f"{count}, all readable")
+
+
+def _hidden(cursor: Cursor, target: Target) -> Iterator[Finding]:
+    """What pg_dump leaves out for a role that is no superuser, with a mere warning or with none."""
+    [is_superuser] = _row(cursor, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    if is_superuser:
+        return
+    [subscriptions] = _row(
+        cursor,
+        "SELECT count(*) FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+        " WHERE d.datname = current_database()",
+    )
+    [mappings] = _row(cursor, "SELECT count(*) FROM pg_user_mappings WHERE umoptions IS NULL")
+    if subscriptions:
+        found = f"{subscriptions} that only a superuser can dump: the backup lacks them"
+        yield _warning("subscriptions", found, "Keep their definitions elsewhere, or back up as a superuser.")
+    if mappings:
+        found = f"{mappings} whose options, if they have any, only a superuser can dump: the backup lacks those"
+        yield _warning("user mappings", found, "Keep them elsewhere, or back up as a superuser.")
+
+
+def _locks(cursor: Cursor, target: Target) -> Iterator[Finding]:
+    """A dump locks every table at once, twice: the holder of the snapshot and pg_dump."""
+    [tables] = _row(cursor, f"SELECT count(*) FROM {_DUMPED} AND c.relkind IN ('r', 'p')")  # noqa: S608
+    [room] = _row(
+        cursor,
+        "SELECT current_setting('max_locks_per_transaction')::int"
+        " * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)",
+    )
+    if tables > room:
+        yield _warning(
+            "lock table",
+            f"{tables} tables to lock, and shared memory for about {room} locks",
+            "If a dump fails with 'out of shared memory', raise max_locks_per_transaction and restart the server.",
+        )
+
+
+def _transactions(cursor: Cursor, target: Target) -> Iterator[Finding]:
+    in_the_way = _names(
+        cursor,
+        f"SELECT format('%I.%I (pid %s)', n.nspname, c.relname, coalesce(l.pid::text, 'of a prepared transaction'))"  # noqa: S608
+        f" FROM pg_locks l, {_DUMPED} AND l.relation = c.oid AND l.granted AND l.mode = 'AccessExclusiveLock'"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND c.relkind IN ('r', 'p') ORDER BY 1",
+    )
+    if in_the_way:
+        yield _warning(
+            "locks", f"held exclusively: {_listed(in_the_way)}", "The dump waits for them; end what holds them."
+        )
+    old = _names(
+        cursor,
+        f"SELECT format('pid %s of %s', pid, usename) FROM pg_stat_activity WHERE datname = current_database()"  # noqa: S608
+        f" AND xact_start < now() - interval '{LONG_TRANSACTION}' ORDER BY xact_start",
+    )
+    if old:
+        yield _warning(
+            "transactions", f"open for over {LONG_TRANSACTION}: {_listed(old)}", "See whether they are forgotten."
+        )
+    prepared = _names(
+        cursor, "SELECT quote_literal(gid) FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared"
+    )
+    if prepared:
+        yield _warning(
+            "prepared transactions",
+            f"{_listed(prepared)}; not part of a dump until committed, and their locks stay",
+            "COMMIT PREPARED or ROLLBACK PREPARED what is forgotten.",
+        )
+
+
+def _row(cursor: Cursor, query: str) -> tuple[Any, ...]:
+    cursor.execute(query)
+    row = cursor.fetchone()
+    if row is None:
+        raise psycopg2.DataError("the server returned no row")
+    return row
+
+
+def _names(cursor: Cursor, query: str) -> list[str]:
+    cursor.execute(query)
+    return [name for [name] in cursor.fetchall()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_AT_MOST])
+    return f"{shown} and {len(names) - _SHOWN_AT_MOST} more" if len(names) > _SHOWN_AT_MOST else shown
+
+
+def _ok(check: str, found: str) -> Finding:
+    return Finding(check=check, status="ok", found=found)
+
+
+def _warning(check: str, found: str, remedy: str) -> Finding:
+    return Finding(check=check, status="warning", found=found, remedy=remedy)
+
+
+def _missing(check: str, found: str, remedy: str) -> Finding:
+    return Finding(check=check, status="failed", found=found, remedy=remedy)
+
+
+def _failed(check: str, error: BackproofError) -> Finding:
+    return _missing(check, error.fact, error.remedy)
