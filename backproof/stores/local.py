@@ -1,9 +1,9 @@
 """A store in a folder of this machine: a disk, a mount.
 
 Each object is one file, 0600, in folders of 0700 that the first ``put`` makes. Below the store's folder no symbolic
-link is followed (``stores.folders``). A file is written under an unfinished name (``stores.unfinished``), brought to the
-disk, read back, and then linked to its key: a link never overwrites, so of two writers one wins, and a reader sees all
-of a file or nothing of it.
+link is followed (``stores.folders``). A file is written under an unfinished name (``stores.unfinished``), brought to
+the disk, read back, and then linked to its key: a link never overwrites, so of two writers one wins, and a reader sees
+all of a file or nothing of it.
 
 A missing folder is an empty store. A key that is the folder of other keys can't be written.
 """
@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from secrets import token_hex
 
 from backproof.errors import Damaged, NotFound
 from backproof.stores import Stored, folders
 from backproof.stores.disk_errors import told
 from backproof.stores.keys import checked, checked_prefix, is_key
+from backproof.stores.probing import write_read_delete
 from backproof.stores.unfinished import CHUNK_BYTES, Unfinished, already_there, remove_abandoned
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted FIFO must not make us wait
@@ -110,14 +110,8 @@ class LocalStore:
                 return
 
     def probe(self) -> None:
-        """Write, read back and delete a small file of our own."""
-        key, content = f"probe-{token_hex(8)}", token_hex(16).encode()
-        self.put(key, [content])
-        try:
-            if b"".join(self.read(key)) != content:
-                raise Damaged(f"{self.location(key)} came back other than it was written", "Use another disk.")
-        finally:
-            self.delete(key)
+        """Write, list, read back and delete a small file of our own."""
+        write_read_delete(self)
 
     def sweep(self, before: datetime) -> Sequence[str]:
         """Remove unfinished files begun before a moment whose writer is gone."""

@@ -1,0 +1,113 @@
+"""The requests of a store to its bucket."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from backproof.errors import NotFound, StoreUnavailable
+from backproof.stores import Stored
+from backproof.stores.keys import is_key
+from backproof.stores.s3 import Access
+from backproof.stores.s3.client import connect
+from backproof.stores.s3.download import Download
+from backproof.stores.s3.errors import already_there, told
+from backproof.stores.s3.upload import NOT_TO_BE_TRUSTED, Upload
+
+
+class Bucket:
+    """One bucket, seen through a prefix.
+
+    Args:
+        prefix: ends with ``/``, or is empty.
+        options: what a new object asks for: encryption, storage class.
+    """
+
+    def __init__(self, name: str, prefix: str, access: Access, options: dict[str, str]) -> None:
+        self._name = name
+        self._prefix = prefix
+        self._options = options
+        self._client, self._hurried = connect(access, self._place())
+        self._seen = False
+
+    def put(self, key: str, chunks: Iterable[bytes], size_hint: int | None) -> Stored:
+        """Write one object, once."""
+        place = self._place(key)
+        if self.head(key):  # S3 would say so as well, but only after all the bytes
+            raise already_there(place)
+        Upload(self._client, self._hurried, self._target(key), self._options, place).send(chunks, size_hint)
+        if (stored := self.head(key)) is None:
+            raise NotFound(f"{place} is gone right after it was written", "Something else deletes there: stop it.")
+        return stored
+
+    def read(self, key: str, start: int, length: int | None) -> Iterator[bytes]:
+        """A range of one object."""
+        return Download(self._client, self._target(key), self._place(key)).read(start, length)
+
+    def head(self, key: str) -> Stored | None:
+        """What lies under a key, or None."""
+        try:
+            with told("s3:GetObject", self._place(key)):
+                found = self._client.head_object(**self._target(key))
+        except NotFound:
+            self._require_bucket()
+            return None
+        return Stored(key, found["ContentLength"], found["LastModified"].astimezone(UTC))
+
+    def list(self, prefix: str) -> Iterator[Stored]:
+        """Every object whose key starts with ``prefix``, in the server's order."""
+        markers = {"ContinuationToken": "NextContinuationToken"}
+        for page in self._pages("s3:ListBucket", self._client.list_objects_v2, prefix, markers):
+            for found in page.get("Contents", ()):
+                if is_key(key := found["Key"].removeprefix(self._prefix)):
+                    yield Stored(key, found["Size"], found["LastModified"].astimezone(UTC))
+
+    def delete(self, key: str) -> None:
+        """Remove one object."""
+        with told("s3:DeleteObject", self._place(key)):
+            self._client.delete_object(**self._target(key))
+
+    def sweep(self, before: datetime) -> Sequence[str]:
+        """Abort unfinished uploads begun before a moment."""
+        markers = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
+        pages = self._pages("s3:ListBucketMultipartUploads", self._client.list_multipart_uploads, "", markers)
+        stale = [
+            found
+            for page in pages
+            for found in page.get("Uploads", ())
+            if is_key(found["Key"].removeprefix(self._prefix)) and found["Initiated"] < before
+        ]
+        return [self._abort(found) for found in stale]
+
+    def _abort(self, found: dict[str, Any]) -> str:
+        place = self._place(found["Key"].removeprefix(self._prefix))
+        with told("s3:AbortMultipartUpload", place), suppress(self._client.exceptions.NoSuchUpload):
+            self._client.abort_multipart_upload(Bucket=self._name, Key=found["Key"], UploadId=found["UploadId"])
+        return f"unfinished upload of {place}, begun {found['Initiated'].astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+    def _pages(self, action: str, ask: Callable[..., Any], prefix: str, markers: dict[str, str]) -> Iterator[Any]:
+        """All pages of a listing. boto3's own paginator ends in silence where a page says "more" and not where."""
+        place = self._place(prefix)
+        going_on: dict[str, str] = {}
+        while True:
+            with told(action, place):
+                page = ask(Bucket=self._name, Prefix=self._prefix + prefix, **going_on)
+            yield page
+            if page.get("IsTruncated") is False:
+                return
+            going_on = {asked: page[given] for asked, given in markers.items() if page.get(given)}
+            if not going_on:
+                raise StoreUnavailable(f"{action} on {place} ended in the middle", NOT_TO_BE_TRUSTED)
+
+    def _require_bucket(self) -> None:
+        """A HEAD of an object does not tell a missing key from a missing bucket."""
+        if not self._seen:
+            with told("s3:ListBucket", self._place()):
+                self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
+            self._seen = True
+
+    def _target(self, key: str) -> dict[str, str]:
+        return {"Bucket": self._name, "Key": self._prefix + key}
+
+    def _place(self, key: str = "") -> str:
+        return f"s3://{self._name}/{self._prefix}{key}"
