@@ -162,8 +162,8 @@ def _load(kind: type[BlockT], name: str) -> BlockT:
         raise NotFound(f"there is no {kind.get_block_type_slug()} block {name!r}", "Run `backproof apply`.") from None
     except RuntimeError:
         raise ConfigurationError(
-            f"the {kind.get_block_type_slug()} block {name!r} is wrong: a field is missing, or a form has saved its mask "
-            "(asterisks) in place of a key",
+            f"the {kind.get_block_type_slug()} block {name!r} is wrong: a field is missing, or a form has saved "
+            "asterisks in place of a key",
             "Run `backproof apply` to write it again.",
         ) from None
 
@@ -187,4 +187,6 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except ValidationError as error:
         problems = "; ".join(library.explain(error, FleetSpec))
-        raise ConfigurationError(f"{what} is wrong: {problems}", "Correct the block, or run `backproof apply`.") from None
+        raise ConfigurationError(
+            f"{what} is wrong: {problems}", "Correct the block, or run `backproof apply`."
+        ) from None

@@ -1,1 +1,1 @@
-""""""
+"""What a person runs; each flow's body reads aloud."""

@@ -162,7 +162,7 @@ def recorded(folder: Path) -> PrefectServer | None:
 
 @contextmanager
 def prefect_server(folder: Path, *, ui: bool = True, password: bool = False) -> Iterator[PrefectServer]:
-    """A dedicated server, ready, with scheduler and (``ui``) web page; surely gone afterwards, also if we are killed."""
+    """A dedicated server, ready, with scheduler and (``ui``) web page; gone afterwards, even if we are killed."""
     server = start(folder, ui=ui, password=password)
     try:
         server.wait_until_ready()
@@ -258,7 +258,7 @@ def _answers(url: str, password: str | None) -> bool:
 def _write(path: Path, text: str) -> None:
     part = path.with_suffix(".part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w") as file:
         file.write(text)
     part.replace(path)
 
