@@ -2,4 +2,5 @@
 
 pytest_plugins = [
     "tests.support.postgres_fixtures",
+    "tests.support.prefect_fixtures",
 ]

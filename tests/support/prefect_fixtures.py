@@ -1,0 +1,52 @@
+"""One real Prefect server a session, with its scheduler, for every test of a flow."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.servers.prefect import PrefectServer, prefect_server
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """A server that this process talks to for the rest of the session; other processes by ``environment()``."""
+    from prefect.context import _temporary_global_settings_context, get_settings_context
+    from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
+
+    home = tmp_path_factory.mktemp("prefect")
+    with (
+        prefect_server(home, ui=True) as server,
+        temporary_settings({PREFECT_API_URL: server.url, PREFECT_LOGGING_LEVEL: "WARNING"}),
+        _temporary_global_settings_context(get_settings_context()),
+    ):
+        yield server
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same retries, without the waiting."""
+    from tasks.copy import copy
+    from tasks.preflight import preflight
+    from tasks.prove import prove
+    from tasks.seal import seal
+
+    for task in (copy, preflight, prove, seal):
+        monkeypatch.setattr(task, "retry_delay_seconds", [0.01])
+
+
+def eventually(found: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
+    """What ``found`` returns, once it is true; an error when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (given := found()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or found}")
+        time.sleep(0.1)
+    return given
+
+
+def text_of(folder: Path) -> bytes:
+    """Every byte of every file below a folder: for canaries."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
