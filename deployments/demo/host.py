@@ -25,6 +25,7 @@ import yaml
 from backproof.engines.postgresql.server import private_server
 from backproof.records import Target
 from backproof.scratch import workspace
+from deployments.cli.new_keys import new_escrow_pair, new_keys
 from deployments.servers.prefect import PrefectServer, prefect_server
 from deployments.servers.processes import is_running
 from deployments.servers.seaweedfs import S3Server, seaweedfs
@@ -65,6 +66,17 @@ def region(folder: Path, name: str) -> Iterator[S3Server]:
 
 
 @contextmanager
+def escrow(folder: Path) -> Iterator[None]:
+    """A pair of escrow keys beside the fleet file, as `backproof keys escrow` makes them."""
+    pair = new_escrow_pair(None)
+    for name, content in (("escrow.pem", pair.public_pem), ("escrow-private.pem", pair.private_pem)):
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+    yield
+
+
+@contextmanager
 def prefect(folder: Path) -> Iterator[PrefectServer]:
     """The Prefect server, with its web page."""
     with prefect_server(folder, ui=True) as server:
@@ -75,6 +87,7 @@ def prefect(folder: Path) -> Iterator[PrefectServer]:
 def fleet_file(target: Target, regions: dict[str, S3Server], folder: Path) -> str:
     """The demo's ``fleet.yaml``. Its secrets live as long as its servers: the file holds them, readable by its owner."""
     assert target.password is not None
+    keys = new_keys()
     stores: dict[str, Any] = {"local": {"type": "local", "path": str(folder / "backups")}}
     for name, server in regions.items():
         stores[name] = {
@@ -86,8 +99,8 @@ def fleet_file(target: Target, regions: dict[str, S3Server], folder: Path) -> st
         }
     fleet = {
         "fleet": "demo",
-        "signing": {"private_key": _key()},
-        "keys": {"main": {"aes256": _key()}},
+        "signing": {"private_key": _text(keys.signing)},
+        "keys": {"main": {"aes256": _text(keys.aes256), "escrow_public_key": str(folder / "escrow.pem")}},
         "credentials": {
             name: {"access_key_id": server.access_key, "secret_access_key": server.secret_key}
             for name, server in regions.items()
@@ -144,15 +157,18 @@ def main() -> None:
 
 
 def _start(stack: ExitStack, folder: Path, state: Path, record: Path) -> None:
-    """All four at once; the slowest, Prefect, decides."""
+    """All at once; the slowest, Prefect, decides."""
     wanted: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         "prefect": lambda: prefect(state / "prefect"),
         "shop": lambda: shop(folder / "postgresql"),
         "primary": lambda: region(folder / "primary", "primary"),
         "secondary": lambda: region(folder / "secondary", "secondary"),
+        "escrow": lambda: escrow(state),
     }
     with ThreadPoolExecutor(len(wanted)) as pool:
-        entered = {name: pool.submit(lambda context=make(): (context, context.__enter__())) for name, make in wanted.items()}
+        entered = {
+            name: pool.submit(lambda context=make(): (context, context.__enter__())) for name, make in wanted.items()
+        }
     values: dict[str, Any] = {}
     errors = []
     for name, future in entered.items():
@@ -167,14 +183,12 @@ def _start(stack: ExitStack, folder: Path, state: Path, record: Path) -> None:
     fleet.write_text(fleet_file(values["shop"], {name: values[name] for name in REGIONS}, state))
     fleet.chmod(0o600)
     server = values["prefect"]
-    record.write_text(
-        json.dumps({"fleet": str(fleet), "ui_url": server.ui_url, "environment": server.environment()})
-    )
+    record.write_text(json.dumps({"fleet": str(fleet), "ui_url": server.ui_url, "environment": server.environment()}))
     record.chmod(0o600)
 
 
-def _key() -> str:
-    return base64.b64encode(secrets.token_bytes(32)).decode()
+def _text(key: bytes) -> str:
+    return base64.b64encode(key).decode()
 
 
 def _sql(target: Target, statement: str) -> Any:
