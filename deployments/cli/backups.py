@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from deployments.cli import exits, speaking
+from deployments.cli.findings import print_proof, print_timings
 from deployments.cli.session import Session, pass_session
-from deployments.cli.wording import moment, rate, several, size, span
+from deployments.cli.wording import moment, several, size
 
 if TYPE_CHECKING:
     from backproof.catalog import Listing
@@ -185,30 +186,13 @@ def _say_show(backup: "Backup", manifest: "Manifest", proofs: "Sequence[Proof]")
             "Proven": _proven_in_words(backup),
         }
     )
-    _say_proofs(proofs)
+    for proof in proofs:
+        speaking.say("")
+        print_proof(proof)
     if database.not_carried:
         speaking.say("")
         speaking.say("Not carried by this backup:")
         for sentence in database.not_carried:
             speaking.say(f"  {sentence}")
     speaking.say("")
-    rows = [
-        [timing.phase, span(timing.elapsed_seconds), size(timing.bytes), rate(timing.bytes, timing.elapsed_seconds)]
-        for timing in manifest.timings
-    ]
-    speaking.print_table(["Phase", "Time", "Bytes", "Rate"], rows, right=["Time", "Bytes", "Rate"])
-
-
-def _say_proofs(proofs: "Sequence[Proof]") -> None:
-    for proof in proofs:
-        speaking.say("")
-        speaking.say(f"{moment(proof.finished_at)}  {proof.verdict} from {proof.store}: {proof.reason}")
-        for difference in proof.differences:
-            accepted = f" (accepted: {difference.accepted})" if difference.accepted else ""
-            speaking.say(f"  {difference.object}: {difference.what}{accepted}")
-        for check in proof.checks:
-            speaking.say(
-                f"  {'ok' if check.passed else 'FAILED'}  {check.name}: {check.found}, expected {check.expect}"
-            )
-        for sentence in proof.not_covered:
-            speaking.say(f"  not covered: {sentence}")
+    print_timings(manifest.timings)

@@ -1,5 +1,6 @@
 """``backproof init``: a first fleet file, and its secrets beside it."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from deployments.cli.session import Session, pass_session
 
 _TEMPLATE = Path(__file__).with_name("first_fleet.yaml")
 _SECRETS_HEAD = """\
-# The secrets of {fleet}. Load them:  set -a; . ./{secrets}; set +a
+# The secrets of {fleet}. Load them:  {load}
 # Keep this file out of version control, and a copy of it in a safe place: without BACKPROOF_KEY no backup opens.
 """
 
@@ -27,19 +28,20 @@ def init_command(session: Session) -> None:
     fleet, secrets = session.fleet_path, session.fleet_path.with_suffix(".env")
     refuse_existing(fleet, secrets)
     keys = new_keys()
-    head = _SECRETS_HEAD.format(fleet=fleet.name, secrets=secrets.name)
+    head = _SECRETS_HEAD.format(fleet=fleet.name, load=_loading(Path(secrets.name)))
     write_once(secrets, (head + keys.as_environment() + "SHOP_PASSWORD=\n").encode(), PRIVATE)
-    write_once(fleet, _TEMPLATE.read_text("utf-8").replace("@SECRETS@", secrets.name).encode(), PUBLIC)
-    load = f"set -a; . {_here(secrets)}; set +a"
+    write_once(fleet, _TEMPLATE.read_text("utf-8").replace("@LOAD@", _loading(Path(secrets.name))).encode(), PUBLIC)
+    load = _loading(secrets)
     session.answer(
         {"fleet": str(fleet), "secrets": str(secrets), "fingerprints": keys.fingerprints, "load": load},
         lambda: _say(fleet, secrets, load, keys.fingerprints),
     )
 
 
-def _here(path: Path) -> str:
-    # A shell looks for a bare name on PATH.
-    return str(path) if path.is_absolute() or len(path.parts) > 1 else f"./{path}"
+def _loading(path: Path) -> str:
+    """The line of shell that loads a file of secrets."""
+    # The dot looks for a bare name on PATH.
+    return f"set -a; . {shlex.quote(str(path) if len(path.parts) > 1 else f'./{path}')}; set +a"
 
 
 def _say(fleet: Path, secrets: Path, load: str, fingerprints: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """``backproof keys``: make keys, and show their fingerprints."""
 
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -64,7 +65,7 @@ def _say_new(path: Path, fingerprints: dict[str, str]) -> None:
     help="Lock the private half with the first line of this file; - for standard input.",
 )
 @pass_session
-def escrow(session: Session, folder: Path, ask: bool, passphrase_file: "click.utils.LazyFile | None") -> None:
+def escrow(session: Session, folder: Path, ask: bool, passphrase_file: IO[str] | None) -> None:
     """Make an RSA-4096 pair whose private half alone opens every backup, for the day all other keys are lost.
 
     The public half is named in fleet.yaml. The private half belongs offline: on paper or a stick, in a safe.
@@ -90,7 +91,7 @@ def escrow(session: Session, folder: Path, ask: bool, passphrase_file: "click.ut
     )
 
 
-def _passphrase(ask: bool, file: "click.utils.LazyFile | None") -> str | None:
+def _passphrase(ask: bool, file: IO[str] | None) -> str | None:
     if ask and file is not None:
         raise click.UsageError("--passphrase and --passphrase-file exclude each other.")
     if ask:

@@ -1,5 +1,6 @@
 """The command's root: global options, lazily loaded commands, and errors turned into exit statuses."""
 
+import difflib
 import importlib
 import logging
 import sys
@@ -45,6 +46,14 @@ class Root(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return _with_global_options(command)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named; a slip of the keys is answered with what was probably meant."""
+        if args and args[0] not in _COMMANDS and (near := difflib.get_close_matches(args[0], _COMMANDS, 1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run, and exit with a status that means something."""
         arguments = list(sys.argv[1:] if args is None else args)
@@ -67,9 +76,7 @@ class Root(click.Group):
 
 
 def _show_error(error: BackproofError, arguments: Sequence[str]) -> None:
-    speaking.print_error(error)
-    if "--json" in arguments:
-        speaking.print_json(speaking.error_document(error))
+    Session(json="--json" in arguments).fail(error)
     if "--verbose" in arguments or "-v" in arguments:
         logging.getLogger("backproof").error("where it was raised", exc_info=error)
 

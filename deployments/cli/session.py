@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from backproof.errors import BackproofError
 from deployments.cli import speaking
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ class Session:
     fleet_path: Path = Path("fleet.yaml")
     json: bool = False
     verbose: bool = False
-    _answered: bool = field(default=False, repr=False)
 
     def fleet(self, plan: str | None = None) -> "Fleet":
         """Load the fleet; with a plan, make sure that there is one, and warn where it has no escrow key."""
@@ -45,7 +45,12 @@ class Session:
             speaking.print_json(document)
         else:
             in_words()
-        self._answered = True
+
+    def fail(self, error: BackproofError) -> None:
+        """Say what went wrong: to people in any case, and to programs as a document."""
+        speaking.print_error(error)
+        if self.json:
+            speaking.print_json(speaking.error_document(error))
 
 
 def without_escrow(fleet: "Fleet", plan: str) -> str | None:
