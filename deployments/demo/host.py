@@ -1,8 +1,8 @@
 """The process that holds the demo's servers: ``python -m deployments.demo.host STATE [--owner PID STARTED]``.
 
 It starts a PostgreSQL, two S3 servers and a Prefect server side by side, prints a line as each is ready, writes what a
-client needs to ``STATE/demo.json``, and waits. It ends on SIGTERM, or when the owner is gone; everything it started, and
-every byte it wrote outside STATE, goes with it.
+client needs to ``STATE/demo.json``, and waits. It ends on SIGTERM, or when the owner is gone; everything it started,
+and every byte it wrote outside STATE, goes with it.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import yaml
 
+from backproof.engines.postgresql.connect import connected
 from backproof.engines.postgresql.server import private_server
 from backproof.records import Target
 from backproof.scratch import workspace
@@ -40,7 +40,7 @@ def say(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        sys.stdout = open("/dev/null", "w")  # noqa: SIM115 (for the rest of this process)
+        sys.stdout = Path("/dev/null").open("w")  # noqa: SIM115 (for the rest of this process)
 
 
 @contextmanager
@@ -85,8 +85,8 @@ def prefect(folder: Path) -> Iterator[PrefectServer]:
 
 
 def fleet_file(target: Target, regions: dict[str, S3Server], folder: Path) -> str:
-    """The demo's ``fleet.yaml``. Its secrets live as long as its servers: the file holds them, readable by its owner."""
-    assert target.password is not None
+    """The demo's ``fleet.yaml``. Its secrets live as long as its servers: the file holds them, for its owner alone."""
+    password = target.password.get_secret_value() if target.password else ""
     keys = new_keys()
     stores: dict[str, Any] = {"local": {"type": "local", "path": str(folder / "backups")}}
     for name, server in regions.items():
@@ -113,7 +113,7 @@ def fleet_file(target: Target, regions: dict[str, S3Server], folder: Path) -> st
                 "port": target.port,
                 "name": target.database,
                 "user": target.user,
-                "password": target.password.get_secret_value().replace("$", "$$"),
+                "password": password.replace("$", "$$"),
             }
         },
         "plans": {
@@ -166,9 +166,7 @@ def _start(stack: ExitStack, folder: Path, state: Path, record: Path) -> None:
         "escrow": lambda: escrow(state),
     }
     with ThreadPoolExecutor(len(wanted)) as pool:
-        entered = {
-            name: pool.submit(lambda context=make(): (context, context.__enter__())) for name, make in wanted.items()
-        }
+        entered = {name: pool.submit(_entered, make) for name, make in wanted.items()}
     values: dict[str, Any] = {}
     errors = []
     for name, future in entered.items():
@@ -191,22 +189,15 @@ def _text(key: bytes) -> str:
     return base64.b64encode(key).decode()
 
 
+def _entered(make: Callable[[], AbstractContextManager[Any]]) -> tuple[AbstractContextManager[Any], Any]:
+    context = make()
+    return context, context.__enter__()
+
+
 def _sql(target: Target, statement: str) -> Any:
-    assert target.password is not None
-    connection = psycopg2.connect(
-        host=target.host,
-        port=target.port,
-        dbname=target.database,
-        user=target.user,
-        password=target.password.get_secret_value(),
-    )
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchone()[0] if cursor.description else None
-    finally:
-        connection.close()
+    with connected(target) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from deployments.servers.prefect import default_state_folder
 
 Say = Callable[[str], None]
 
+_FILES = ("keep", "demo.json", "host.json", "fleet.yaml", "escrow.pem", "escrow-private.pem", "second-region.sql.gz")
+
 
 @dataclass(frozen=True, slots=True)
 class Demo:
@@ -83,8 +85,7 @@ def stop() -> bool:
 
 
 def _when_ready(process: "subprocess.Popen[str]", state: Path, say: Say) -> Demo:
-    assert process.stdout is not None
-    for line in process.stdout:
+    for line in process.stdout or ():
         if line.strip() == "ready":
             known: dict[str, Any] = json.loads((state / "demo.json").read_text())
             return Demo(Path(known["fleet"]), known["ui_url"], known["environment"])

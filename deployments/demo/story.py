@@ -81,7 +81,7 @@ def _back_up(told: Told, say: Callable[[str], None]) -> None:
     from flows.backup import backup
     from flows.record import BackupRun
 
-    with redirect_stdout(open(os.devnull, "w")):
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         result: Any = backup(PLAN, return_state=True).result(raise_on_failure=False)
     if isinstance(result, BaseException):
         raise result
