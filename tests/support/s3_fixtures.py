@@ -1,0 +1,66 @@
+"""S3 servers for the tests: SeaweedFS, a process a region, and moto where a test wants what only moto does."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from secrets import token_hex
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from backproof.stores.s3 import S3Store
+from deployments.servers.seaweedfs import S3Server, start
+
+REGIONS = ("eu-west-1", "us-east-1")
+BUCKET = "backups"
+ACCESS_KEY = "BACKPROOFTEST"
+SECRET_KEY = "canary-secret-key-that-must-not-leak"
+
+MakeStore = Callable[..., S3Store]
+
+
+@pytest.fixture(scope="session")
+def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3Server, S3Server]]:
+    """Two SeaweedFS servers, each with an empty bucket ``backups``. Tests share them: use a prefix of your own."""
+    folders = [tmp_path_factory.mktemp(name) for name in REGIONS]
+    with ExitStack() as started, ThreadPoolExecutor() as threads:
+        starting = [threads.submit(start, folder, ACCESS_KEY, SECRET_KEY, [BUCKET]) for folder in folders]
+        for each in starting:
+            started.callback(_stop, each)
+        one, other = (each.result() for each in starting)
+        yield one, other
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    """The address of a moto server: it forgets nothing within a session and authenticates nobody."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def s3_store(regions: tuple[S3Server, S3Server]) -> MakeStore:
+    """Make a store on the first region (``region=1``: the second) below a prefix that only this test has."""
+    prefix = f"t-{token_hex(6)}"
+
+    def make(region: int = 0, **changes: Any) -> S3Store:
+        settings: dict[str, Any] = {
+            "prefix": prefix,
+            "endpoint_url": regions[region].endpoint_url,
+            "access_key_id": ACCESS_KEY,
+            "secret_access_key": SECRET_KEY,
+        }
+        return S3Store(REGIONS[region], BUCKET, REGIONS[region], **(settings | changes))
+
+    return make
+
+
+def _stop(starting: Any) -> None:
+    if starting.exception() is None:
+        starting.result().stop()
