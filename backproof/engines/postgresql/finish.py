@@ -1,0 +1,86 @@
+"""The order of what comes after the data: side by side where that is safe, as the dump has it elsewhere. Pure.
+
+pg_dump writes the section in an order in which everything exists before it is used. Two kinds of entries take nearly
+all the time: those that build an index, and foreign keys that scan their table. The first are brought forward and run
+side by side, as they stand on tables alone; each unbroken run of the second runs side by side where the dump has it.
+The rest keeps its order; event triggers come last of all, so that they do not fire on the restore itself.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from backproof.engines import Entry
+from backproof.engines.postgresql.schedule import Step
+from backproof.engines.postgresql.script import created, referenced
+
+_ALTERED = re.compile(rb"\nALTER TABLE ")
+_OF_AN_INDEX = re.compile(rb"COMMENT ON (?:INDEX|CONSTRAINT) ")
+_OF_AN_EVENT_TRIGGER = re.compile(rb"(?:COMMENT|SECURITY LABEL .*) ?ON EVENT TRIGGER ", re.DOTALL)
+
+_BUILD = frozenset({"INDEX", "CONSTRAINT"})
+_LINK = "FK CONSTRAINT"
+_CALLED = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
+"""Kinds that pg_dump at times puts behind a key, and that an index behind them may call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Steps that follow what came before; side by side, or one after the other."""
+
+    steps: tuple[Step, ...]
+    side_by_side: bool
+
+
+def stages(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str, int]) -> list[Stage]:
+    """Divide the finish section into stages.
+
+    Args:
+        finish: its entries, in file order.
+        roots: partition to the outermost table it is a partition of.
+        sizes: table name to its bytes.
+
+    Returns:
+        Stages in order; every statement is in exactly one, but for settings, which are part of each step.
+    """
+    steps = _steps(finish, roots, sizes)
+    late = {name for step in steps if (name := created(step.entries[0]))}
+    first, rest, last = [], [], []
+    movable = True
+    for step in steps:
+        kind = step.entries[0].kind
+        movable = movable and kind not in _CALLED
+        if kind in _BUILD and movable and not late & {("MATERIALIZED VIEW", name) for name in step.tables}:
+            first.append(step)
+        elif kind == "EVENT TRIGGER" or _OF_AN_EVENT_TRIGGER.search(step.entries[0].text):
+            last.append(step)
+        else:
+            rest.append(step)
+    runs = [Stage(tuple(run), beside) for beside, run in groupby(rest, lambda step: bool(step.tables))]
+    return [stage for stage in (Stage(tuple(first), True), *runs, Stage(tuple(last), False)) if stage.steps]
+
+
+def _steps(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str, int]) -> list[Step]:
+    """One step an entry; a comment stays with its index or key."""
+    steps: list[Step] = []
+    for entry in finish:
+        if steps and steps[-1].tables and entry.kind == "COMMENT" and _OF_AN_INDEX.search(entry.text):
+            steps[-1] = replace(steps[-1], entries=(*steps[-1].entries, entry))
+        elif entry.kind not in ("PREAMBLE", "CLOSING"):
+            steps.append(_step(entry, roots, sizes))
+    return steps
+
+
+def _step(entry: Entry, roots: Mapping[str, str], sizes: Mapping[str, int]) -> Step:
+    table = entry.table
+    if entry.kind == _LINK and table is not None:
+        target = referenced(entry) or table
+        both = frozenset({roots.get(table, table), roots.get(target, target)})
+        return Step((entry,), alone=both, weight=sizes.get(table, 0))
+    if entry.kind in _BUILD and table is not None:
+        only = frozenset({table})
+        shares = entry.kind == "INDEX" and not _ALTERED.search(entry.text)
+        alone, shared = (frozenset[str](), only) if shares else (only, frozenset[str]())
+        return Step((entry,), alone, shared, sizes.get(table, 0))
+    return Step((entry,))

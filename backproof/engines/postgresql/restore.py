@@ -1,0 +1,204 @@
+"""Filling an empty database from an archive: schema, rows side by side, then keys, indexes and the rest, statistics."""
+
+import re
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from backproof.engines import Entry, Progress, Source, no_progress
+from backproof.engines.postgresql.finish import Stage, stages
+from backproof.engines.postgresql.guard import permitted
+from backproof.engines.postgresql.load import lanes, load
+from backproof.engines.postgresql.schedule import Schedule
+from backproof.engines.postgresql.script import NAME, Script, partition_roots
+from backproof.engines.postgresql.select import Selection, choose
+from backproof.engines.postgresql.sessions import Connection, Sessions, execute
+from backproof.engines.postgresql.text import decode
+from backproof.errors import AccessDenied, RestoreFailed
+from backproof.records import Member, Target
+
+_SETTING = re.compile(rb"SET ([a-z_]+) = ")
+_SUBSCRIPTION = re.compile(rb"CREATE SUBSCRIPTION (" + NAME + rb") ")
+
+# A crash of the server during a restore costs the restore anyway; the last commit waits for all before it.
+_SETTLE = b"SET synchronous_commit = on; SELECT pg_catalog.pg_logical_emit_message(true, 'backproof', 'restored');"
+
+# Foreign tables are left alone, and what would sample them: nothing outside the database is reached.
+_TO_ANALYZE = b"""
+    WITH RECURSIVE reaching (oid) AS (
+        SELECT oid FROM pg_catalog.pg_class WHERE relkind = 'f'
+        UNION SELECT inhparent FROM pg_catalog.pg_inherits JOIN reaching ON inhrelid = reaching.oid)
+    SELECT pg_catalog.convert_to(oid::pg_catalog.regclass::text, pg_catalog.current_setting('client_encoding'))
+    FROM pg_catalog.pg_class
+    WHERE relkind IN ('r', 'm', 'p') AND relpersistence <> 't' AND oid NOT IN (SELECT oid FROM reaching)
+      AND relnamespace NOT IN ('pg_catalog'::pg_catalog.regnamespace, 'information_schema'::pg_catalog.regnamespace)
+      AND NOT (relispartition AND EXISTS (SELECT FROM pg_catalog.pg_inherits
+               WHERE inhrelid = pg_class.oid AND inhparent NOT IN (SELECT oid FROM reaching)))
+    ORDER BY pg_catalog.pg_table_size(oid) DESC
+"""
+
+
+def restore(
+    source: Source,
+    target: Target,
+    jobs: int = 1,
+    tables: Sequence[str] | None = None,
+    keep_order: bool = False,
+    progress: Progress = no_progress,
+) -> list[str]:
+    """Fill the empty database that ``target`` names. The contract is ``Engine.restore``.
+
+    Raises:
+        NotFound, ConfigurationError: ``tables`` names what the archive does not hold; nothing was changed.
+        Damaged: the archive holds what pg_dump never writes, or a member other rows than the manifest says.
+        RestoreFailed: the server refused an entry or rows; it is named.
+        ConnectionLost, Busy: worth a retry with a new database.
+    """
+    script = Script.read(source)
+    selection = choose(source.manifest, script, tables)
+    wording = _Wording(target)
+    with Sessions(target, [*wording.fit(script.settings.values()), b"SET synchronous_commit = off;"]) as sessions:
+        restoring = _Restoring(sessions, source, selection, wording, max(1, jobs), progress)
+        restoring.define()
+        restoring.fill(keep_order)
+        restoring.finish(partition_roots(script.schema))
+        restoring.settle()
+    return [*selection.left_out, *wording.left_out, *restoring.left_out]
+
+
+class _Wording:
+    """Fits statements to a server: what a newer dump tool sets and this server does not know is left out."""
+
+    def __init__(self, target: Target) -> None:
+        self._unknown: dict[str, None] = {}
+        with Sessions(target, ()) as sessions, sessions.one() as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT name FROM pg_catalog.pg_settings")
+            self._known = frozenset(name for (name,) in cursor.fetchall())
+
+    def fit(self, statements: Iterable[bytes]) -> list[bytes]:
+        """The statements that this server understands."""
+        return [statement for statement in statements if self._is_known(statement)]
+
+    def _is_known(self, statement: bytes) -> bool:
+        match = _SETTING.match(statement)
+        if match is None or (name := match[1].decode()) in self._known:
+            return True
+        self._unknown[name] = None
+        return False
+
+    @property
+    def left_out(self) -> list[str]:
+        return [
+            f"the session setting {name} was left out, since this server does not know it" for name in self._unknown
+        ]
+
+
+class _Restoring:
+    """One restore on its way."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        source: Source,
+        selection: Selection,
+        wording: _Wording,
+        jobs: int,
+        progress: Progress,
+    ) -> None:
+        self._sessions = sessions
+        self._source = source
+        self._selection = selection
+        self._wording = wording
+        self._jobs = jobs
+        self._progress = progress
+        self._sizes = {table.name: table.row_bytes for table in source.manifest.tables}
+        self.left_out: list[str] = []
+
+    def define(self) -> None:
+        """The schema section, in file order."""
+        self._serially(self._selection.schema)
+
+    def fill(self, keep_order: bool) -> None:
+        """The data section over several connections."""
+        work = lanes(self._selection.members, self._sizes, keep_order)
+        load(self._sessions, self._source, work, self._jobs, self._apart, self._progress)
+
+    def finish(self, roots: dict[str, str]) -> None:
+        """Keys and indexes side by side, the rest in the order that is right."""
+        for stage in stages(self._selection.finish, roots, self._sizes):
+            if stage.side_by_side:
+                self._side_by_side(stage)
+            else:
+                self._serially(entry for step in stage.steps for entry in step.entries)
+
+    def settle(self) -> None:
+        """Statistics for the planner, and everything safely on the server's disk."""
+        names: deque[bytes] = deque()
+
+        def find(connection: Connection) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(_TO_ANALYZE)
+                names.extend(bytes(name) for (name,) in cursor.fetchall())
+
+        def analyze(connection: Connection) -> None:
+            while names:
+                try:
+                    name = names.popleft()
+                except IndexError:
+                    return
+                self._tolerating(connection, b"ANALYZE " + name, f"statistics of {decode(name)}")
+
+        self._sessions.together([find])
+        self._sessions.together([analyze] * self._jobs)
+        self._sessions.together([lambda connection: execute(connection, _SETTLE, "the last commit")])
+
+    def _serially(self, entries: Iterable[Entry]) -> None:
+        def work(connection: Connection) -> None:
+            for entry in entries:
+                self._sessions.check()
+                self._run(connection, entry)
+
+        self._sessions.together([work])
+
+    def _side_by_side(self, stage: Stage) -> None:
+        schedule = Schedule(stage.steps)
+
+        def work(connection: Connection) -> None:
+            try:
+                while (step := schedule.take()) is not None:
+                    self._sessions.check()
+                    for entry in step.entries:
+                        self._run(connection, entry)
+                    schedule.done(step)
+            except BaseException:
+                schedule.stop()
+                raise
+
+        self._sessions.together([work] * self._jobs)
+
+    def _run(self, connection: Connection, entry: Entry) -> None:
+        statements = self._wording.fit(permitted(entry.settings + entry.text))
+        if entry.kind == "SUBSCRIPTION":
+            statements += [
+                b"ALTER SUBSCRIPTION %b SET (slot_name = NONE);" % name for name in _subscriptions(statements)
+            ]
+            self.left_out.append(f"{entry.key} was restored disabled and without its slot, which the live one uses")
+        if statements and entry.kind == "MATERIALIZED VIEW DATA":
+            self._tolerating(connection, b"\n".join(statements), entry.key)
+        elif statements:
+            execute(connection, b"\n".join(statements), entry.key)
+        self._progress(len(entry.text))
+
+    def _tolerating(self, connection: Connection, sql: bytes, what: str) -> None:
+        """For what can be derived again: a refusal is told, and costs nothing else."""
+        try:
+            execute(connection, sql, what)
+        except (RestoreFailed, AccessDenied) as error:
+            self.left_out.append(error.fact)
+
+    def _apart(self, member: Member, text: bytes) -> list[bytes]:
+        large_objects = member.table is not None
+        return self._wording.fit(permitted(self._selection.apart(text) if not large_objects else text, large_objects))
+
+
+def _subscriptions(statements: Iterable[bytes]) -> list[bytes]:
+    return [match[1] for statement in statements if (match := _SUBSCRIPTION.match(statement))]
