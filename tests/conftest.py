@@ -10,4 +10,5 @@ pytest_plugins = [
     "tests.support.operations",
     "tests.support.postgres_fixtures",
     "tests.support.prefect_fixtures",
+    "tests.support.s3_fixtures",
 ]

@@ -13,8 +13,8 @@ what was written so far is removed).
 **Durable and checked.** When ``put`` returns, the bytes survive a power cut, and the store itself has confirmed their
 length and a checksum of what it was sent.
 
-**Reading** is by range; a range beyond the end is ``Damaged``, a missing key ``NotFound``. Bytes come as they lie there:
-whoever reads checks them.
+**Reading** is by range; a range beyond the end is ``Damaged``, a missing key ``NotFound``. Bytes come as they lie
+there: whoever reads checks them.
 
 **Listing** is complete or raises: it never ends early in silence. Order is by key. Names that are no valid keys, and
 unfinished writes, are not listed.

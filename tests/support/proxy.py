@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 PIECE = 64 * 1024
-_ERROR_IN_200 = (
+_ERROR_IN_200 = b'<?xml version="1.0"?>\n<Error><Code>InternalError</Code><Message>later</Message></Error>'
     b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code><Message>later</Message></Error>'
 )
 
@@ -26,8 +26,8 @@ class Fault:
     """What goes wrong, and at which requests.
 
     ``answer``: the proxy answers itself, and the server never hears of it. ``lose-reply``: the server does what it was
-    asked, and its answer is dropped with the connection. ``cut``, ``reset``, ``stall`` and ``flip`` happen after so many
-    bytes of a body; where ``after`` is 0, before the answer's first byte.
+    asked, and its answer is dropped with the connection. ``cut``, ``reset``, ``stall`` and ``flip`` happen after so
+    many bytes of a body; where ``after`` is 0, before the answer's first byte.
     """
 
     kind: Literal["answer", "lose-reply", "cut", "reset", "stall", "flip"]

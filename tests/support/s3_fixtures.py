@@ -7,7 +7,6 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from backproof.stores.s3 import S3Store
 from deployments.servers.seaweedfs import S3Server, start
@@ -35,6 +34,8 @@ def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3Server
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
     """The address of a moto server: it forgets nothing within a session and authenticates nobody."""
+    from moto.server import ThreadedMotoServer  # slow to import, and this module is loaded for every test
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     try:
