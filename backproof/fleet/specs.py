@@ -88,7 +88,7 @@ class AdminSpec(Spec):
     """A second, more powerful user of a database's server."""
 
     user: Text
-    """Who may create and rename databases."""
+    """Who may make and rename databases."""
     password: SecretStr | None = None
     """Their password."""
 
@@ -109,7 +109,7 @@ class DatabaseSpec(Spec):
     password: SecretStr | None = None
     """Their password."""
     admin: AdminSpec | None = None
-    """Only for recovery, and for proofs on the server."""
+    """Makes databases: for restores, recovery, and proofs on the server. Left out: the reader does, where it may."""
     options: dict[str, str] = Field(default_factory=dict)
     """Further connection parameters in the driver's own words, such as ``sslmode: verify-full``."""
 

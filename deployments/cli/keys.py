@@ -1,5 +1,6 @@
 """``backproof keys``: make keys, and show their fingerprints."""
 
+import base64
 from pathlib import Path
 from typing import IO
 
@@ -133,15 +134,19 @@ def show(session: Session) -> None:
             "old": [fingerprint(key_bytes(key)) for key in spec.old],
             "escrow": ring.escrow_fingerprint,
         }
-    signing = fleet.signer.fingerprint
-    session.answer({"signing": signing, "keys": rings}, lambda: _say_keys(signing, rings))
+    signer = fleet.signer
+    public_key = base64.b64encode(signer.public_key).decode()
+    session.answer(
+        {"signing": signer.fingerprint, "signing_public_key": public_key, "keys": rings},
+        lambda: _say_keys(signer.fingerprint, public_key, rings),
+    )
 
 
-def _say_keys(signing: str, rings: dict[str, dict[str, object]]) -> None:
-    rows = [["signing", "", signing]]
+def _say_keys(signing: str, public_key: str, rings: dict[str, dict[str, object]]) -> None:
+    rows = [["signing", "", signing], ["signing", "public key", public_key]]
     for name, ring in rings.items():
         rows.append([name, "aes256", str(ring["aes256"] or "–")])
         old = ring["old"]
         rows += [[name, "old", str(each)] for each in (old if isinstance(old, list) else [])]
         rows.append([name, "escrow", str(ring["escrow"] or "–")])
-    speaking.print_table(["Key", "Use", "Fingerprint"], rows)
+    speaking.print_table(["Key", "What", "Fingerprint"], rows)
