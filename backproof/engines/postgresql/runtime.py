@@ -19,18 +19,18 @@ from backproof.errors import MissingTool
 from backproof.scratch import NOBODY
 
 CACHE = Path("/var/cache/backproof")
+"""Where copies are kept for the next time: a folder that nobody but root can have planted."""
 
 _NEEDED = ("bin/postgres", "bin/initdb", "lib", "share")
 """Of an installation: not its headers and client programs."""
 
 
-def runnable(installation: Installation, spare: Path, cache: Path = CACHE) -> Path:
+def runnable(installation: Installation, spare: Path) -> Path:
     """The ``bin`` folder from which the unprivileged user can run this installation's server.
 
     Args:
         installation: what to run.
-        spare: an existing folder of root's that the user can enter, where ``cache`` can't be written.
-        cache: where a copy is kept for the next time.
+        spare: an existing folder of root's that the user can enter, for where the cache can't be written.
 
     Raises:
         MissingTool: neither the installation nor a copy can be made runnable.
@@ -39,14 +39,14 @@ def runnable(installation: Installation, spare: Path, cache: Path = CACHE) -> Pa
     if can_enter(home) and all(_readable(path) for path in home.rglob("*") if not path.is_symlink()):
         return installation.bin
     problems = []
-    for place in (cache, spare):
+    for place in (CACHE, spare):
         try:
             return _copied(installation, place) / home.parent.name / home.name / "bin"
         except OSError as error:
             problems.append(f"{place}: {error.strerror or error}")
     raise MissingTool(
         f"{home} can't be entered by the user servers run as, nor could it be copied ({'; '.join(problems)})",
-        f"Install postgresql-{installation.major}, or make {cache} writable for root.",
+        f"Install postgresql-{installation.major}, or make {CACHE} writable for root.",
     )
 
 
