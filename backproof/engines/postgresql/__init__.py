@@ -1,1 +1,146 @@
-""""""
+"""PostgreSQL 15 and later: pg_dump writes, the wire protocol restores.
+
+This file assembles the contract; each part is a module of its own, imported when it is first used, so that what only
+lists backups does not load a driver.
+
+::
+
+    dump      point (locks and snapshot)  pgdump (the program)  pieces (the data section)
+              globals, inventory, needs (the catalogue)
+    text      lexer (statements)  text (entries)
+    restore   script, select, load, schedule, finish, sessions, guard, provide
+    servers   binaries, runtime, server, findings, grants
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from backproof.engines import Engine, Entry, Grants, Progress, Source, no_progress
+from backproof.records import Finding, Lack, Manifest, Table, Target
+
+if TYPE_CHECKING:
+    from backproof.engines.postgresql.dump import PostgresDump
+
+
+class PostgreSQL:
+    """The contract of ``backproof.engines`` for PostgreSQL."""
+
+    name = "postgresql"
+    spellings: Sequence[str] = ("postgres", "pgsql", "pg")
+
+    def findings(self, target: Target, tool_folders: Sequence[Path] = ()) -> list[Finding]:
+        """Preflight."""
+        from backproof.engines.postgresql.findings import findings
+
+        return findings(target, tool_folders)
+
+    def grants(self, target: Target) -> Grants:
+        """Least-privilege SQL."""
+        from backproof.engines.postgresql.grants import grants
+
+        return grants(target)
+
+    def lock(self, target: Target, plan: str) -> AbstractContextManager[None]:
+        """An advisory lock of the database, held by a connection of its own."""
+        from backproof.engines.postgresql.lock import lock
+
+        return lock(target, plan)
+
+    def dump(
+        self, target: Target, jobs: int = 1, tool_folders: Sequence[Path] = (), tool_version: str | None = None
+    ) -> "AbstractContextManager[PostgresDump]":
+        """Open a consistent point."""
+        from backproof.engines.postgresql.dump import open_dump
+
+        return open_dump(target, jobs, tool_folders, tool_version)
+
+    def entries(self, text: bytes) -> Iterator[Entry]:
+        """Divide schema or finish text."""
+        from backproof.engines.postgresql.text import entries
+
+        return entries(text)
+
+    def canonical(self, entry: Entry) -> bytes:
+        """An entry's text as compared."""
+        from backproof.engines.postgresql.text import canonical
+
+        return canonical(entry)
+
+    def lacks(self, target: Target, manifest: Manifest) -> list[Lack]:
+        """What the target server lacks."""
+        from backproof.engines.postgresql.provide import lacks
+
+        return lacks(target, manifest)
+
+    def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
+        """Create missing roles and, on scratch, stub tablespaces."""
+        from backproof.engines.postgresql.provide import provide
+
+        provide(target, manifest, lacks)
+
+    def create(self, target: Target, manifest: Manifest) -> bool:
+        """Make the empty database."""
+        from backproof.engines.postgresql.provide import create
+
+        return create(target, manifest)
+
+    def restore(
+        self,
+        source: Source,
+        target: Target,
+        jobs: int = 1,
+        tables: Sequence[str] | None = None,
+        keep_order: bool = False,
+        progress: Progress = no_progress,
+    ) -> list[str]:
+        """Fill the empty database."""
+        from backproof.engines.postgresql.restore import restore
+
+        return restore(source, target, jobs, tables, keep_order, progress)
+
+    def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:
+        """Owner, privileges, settings, comment of the database."""
+        from backproof.engines.postgresql.provide import apply_globals
+
+        return apply_globals(target, manifest)
+
+    def drop(self, target: Target) -> None:
+        """Remove a database that ``create`` made."""
+        from backproof.engines.postgresql.provide import drop
+
+        drop(target)
+
+    def export(self, source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
+        """Plain SQL for psql."""
+        from backproof.engines.postgresql.select import export
+
+        return export(source, tables)
+
+    def digest(self, target: Target, table: Table) -> Table:
+        """Rows and digest over the table's own columns."""
+        from backproof.engines.postgresql.digest import digest
+
+        return digest(target, table)
+
+    def scratch(
+        self, manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ()
+    ) -> AbstractContextManager[Target]:
+        """A private server with an empty database that fits."""
+        from backproof.engines.postgresql.scratch import scratch
+
+        return scratch(manifest, folder, tool_folders)
+
+    def sqlalchemy_url(self, target: Target) -> str:
+        """For a plan's checks. Holds the password: never to be shown."""
+        password = f":{quote(target.password.get_secret_value(), safe='')}" if target.password is not None else ""
+        query = {"host": target.host, "port": str(target.port), **target.options}
+        options = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
+        # The host as an option: it may be the folder of a Unix socket.
+        user, database = quote(target.user, safe=""), quote(target.database, safe="")
+        return f"postgresql+psycopg2://{user}{password}@/{database}?{options}"
+
+
+ENGINE: Engine = PostgreSQL()

@@ -1,0 +1,198 @@
+"""A dump of one moment: three runs of pg_dump, one a section, on one snapshot whose tables are locked.
+
+All three start together and have their own locks before the dump counts as open: one that came later could queue behind
+an ALTER TABLE that waits for us, and wait for ever. Definitions are read at once and held in memory; rows stay in the
+pipe until somebody asks for them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from backproof import subprocesses
+from backproof.engines import PIECE_BYTES, Piece
+from backproof.engines.postgresql import binaries, pgdump
+from backproof.engines.postgresql.globals import read_globals, read_server_facts, read_settings
+from backproof.engines.postgresql.inventory import not_carried, take
+from backproof.engines.postgresql.pieces import pieces
+from backproof.engines.postgresql.point import ATTEMPTS, LOCK_SECONDS, Point, consistent_point
+from backproof.engines.postgresql.text import COMPLETE, entries
+from backproof.errors import Busy, DumpFailed, MissingTool
+from backproof.records import Database, Inventory, Section, Target
+
+_START_SECONDS = 20.0
+"""How long each pg_dump may wait for its locks. We hold the same ones, so it waits only for one who waits for us."""
+
+
+class PostgresDump:
+    """An open consistent point of a PostgreSQL database. Made by ``open_dump``."""
+
+    def __init__(
+        self, database: Database, point: Point, schema: bytes, finish: bytes, data: Sequence[subprocesses.Running]
+    ) -> None:
+        self.database = database
+        self._point = point
+        self._schema = schema
+        self._finish = finish
+        self._data = data
+
+    def schema(self) -> Iterator[Piece]:
+        """Definitions, in pieces of whole entries."""
+        return _whole_entries("schema", self._schema)
+
+    def data(self) -> Sequence[Iterator[Piece]]:
+        """One stream for each pg_dump of the data section."""
+        return [self._stream(running) for running in self._data]
+
+    def finish(self) -> Iterator[Piece]:
+        """Keys, indexes, triggers, in pieces of whole entries."""
+        return _whole_entries("finish", self._finish)
+
+    def inventory(self) -> Inventory:
+        """Read on the connection that holds the point."""
+        return take(self._point)
+
+    def _stream(self, running: subprocesses.Running) -> Iterator[Piece]:
+        try:
+            yield from _last_after(pieces(running.stdout), partial(self._ended_well, running))
+        except BaseException as error:
+            # A count that runs elsewhere is of no use now, and would keep the failed backup waiting.
+            self._point.cancel()
+            if isinstance(error, DumpFailed):
+                _judge("data", running)
+            raise
+
+    def _ended_well(self, running: subprocesses.Running) -> None:
+        _judge("data", running)
+        self._point.check()
+
+
+@contextmanager
+def open_dump(
+    target: Target,
+    jobs: int = 1,
+    tool_folders: Sequence[Path] = (),
+    tool_version: str | None = None,
+    lock_seconds: float = LOCK_SECONDS,
+) -> Iterator[PostgresDump]:
+    """Open a consistent point and start reading it.
+
+    Args:
+        target: the database, and a role that may read all of it.
+        jobs: how many streams of data the caller would like; one is given now.
+        tool_folders: where else to look for pg_dump.
+        tool_version: the major version of pg_dump to use instead of the server's.
+        lock_seconds: how long to wait for a lock that somebody else holds.
+
+    Raises:
+        Busy: somebody holds a lock on a table, or objects changed under each of several attempts.
+        AccessDenied: the role lacks a right, which is named.
+        MissingTool: no pg_dump of that version.
+        ConnectionLost: the server went away.
+        DumpFailed: pg_dump failed.
+    """
+    with ExitStack() as stack:
+        yield _open(stack, target, tool_folders, tool_version, lock_seconds)
+
+
+def _open(
+    stack: ExitStack, target: Target, tool_folders: Sequence[Path], tool_version: str | None, lock_seconds: float
+) -> PostgresDump:
+    for attempt in range(1, ATTEMPTS + 1):
+        with ExitStack() as trial:
+            point = trial.enter_context(consistent_point(target, lock_seconds))
+            tool = _tool(point, tool_folders, tool_version)
+            point = replace(point, tool_major=tool.major)
+            try:
+                dump = _start(trial, target, point, tool)
+            except Busy:
+                # Whoever asked for a lock between ours and pg_dump's gets it once we let go.
+                if attempt == ATTEMPTS:
+                    raise
+                continue
+            stack.push(trial.pop_all())
+            return dump
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _start(stack: ExitStack, target: Target, point: Point, tool: binaries.Installation) -> PostgresDump:
+    environment = stack.enter_context(pgdump.environment(target))
+
+    def run(section: Section) -> subprocesses.Running:
+        argv = pgdump.command(tool.bin / "pg_dump", section, point.snapshot, _START_SECONDS)
+        running = stack.enter_context(subprocesses.stream(argv, env=environment))
+        # A dump may be left before its end: then nobody asks for an exit status.
+        stack.callback(running.stop, 0)
+        return running
+
+    sections: tuple[Section, ...] = ("schema", "finish", "data")
+    running = {section: run(section) for section in sections}
+    with ThreadPoolExecutor(2, "definitions") as pool:
+        texts = [pool.submit(_whole_text, section, running[section]) for section in sections[:2]]
+        # The first bytes come after the locks.
+        if not running["data"].stdout.peek(1):
+            _judge("data", running["data"])
+        schema, finish = (text.result() for text in texts)
+    point.check()
+    return PostgresDump(_identify(point, tool.version), point, schema, finish, [running["data"]])
+
+
+def _identify(point: Point, tool_version: str) -> Database:
+    ((version, size),) = point.rows("SELECT current_setting('server_version'), pg_database_size(current_database())")
+    return Database(
+        engine="postgresql",
+        server_version=version.split()[0],
+        tool_version=tool_version,
+        taken_at=point.taken_at,
+        live_bytes=size,
+        server=read_server_facts(point),
+        settings=read_settings(point),
+        globals=read_globals(point),
+        not_carried=tuple(not_carried(point)),
+    )
+
+
+def _whole_text(section: Section, running: subprocesses.Running) -> bytes:
+    text = running.stdout.read()
+    _judge(section, running)
+    if COMPLETE not in text[-1024:]:
+        raise DumpFailed(f"pg_dump's {section} section ends without its closing words", "Run the backup again.")
+    return text
+
+
+def _judge(section: Section, running: subprocesses.Running) -> None:
+    returncode, stderr = running.finish()
+    if returncode != 0:
+        raise pgdump.failure(section, returncode, stderr)
+
+
+def _last_after(stream: Iterator[Piece], check: Callable[[], None]) -> Iterator[Piece]:
+    """Hold the last piece back until the check has passed."""
+    held = next(stream)
+    for piece in stream:
+        yield held
+        held = piece
+    check()
+    yield held
+
+
+def _whole_entries(section: Section, text: bytes) -> Iterator[Piece]:
+    start = end = 0
+    for entry in entries(text):
+        if end > start and end - start + len(entry.text) > PIECE_BYTES:
+            yield Piece(section, None, (), 0, text[start:end], b"", b"")
+            start = end
+        end += len(entry.text)
+    yield Piece(section, None, (), 0, text[start:], b"", b"")
+
+
+def _tool(point: Point, tool_folders: Sequence[Path], tool_version: str | None) -> binaries.Installation:
+    major = int(tool_version.partition(".")[0]) if tool_version else point.connection.server_version // 10000
+    program = binaries.find("pg_dump", major, tool_folders)
+    for installation in binaries.folders(tool_folders):
+        if installation.bin == program.parent:
+            return installation
+    raise MissingTool(f"{program} does not say its version", "Install it anew.")
