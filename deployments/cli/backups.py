@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backproof.errors import ConnectionLost
 from deployments.cli import exits, speaking
 from deployments.cli.findings import print_proof, print_timings
 from deployments.cli.session import Session, pass_session
@@ -127,7 +128,9 @@ def show_command(session: Session, plan: str, backup: str, store: str | None) ->
     listing = catalog.listing(fleet, plan)
     for unreachable, error in listing.unreachable:
         speaking.warn(f"store {unreachable} could not be asked: {error.fact}")
-    found = next(each for each in listing.backups if each.id == manifest.id)
+    found = next((each for each in listing.backups if each.id == manifest.id), None)
+    if found is None:
+        raise ConnectionLost(f"store {read_from} went away while {manifest.id} was read", "Try again.")
     proofs = _proofs(fleet, found)
     session.answer(
         {

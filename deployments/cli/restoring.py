@@ -19,7 +19,7 @@ _NAME = r'(?:[^,"]|"(?:[^"]|"")*")+'
 _NAMES = re.compile(f"{_NAME}(?:,{_NAME})*")
 
 
-class Tables(click.ParamType):
+class Tables(click.ParamType):  # type: ignore[type-arg]
     """``a,b``; a name that holds a comma is in double quotes, as in SQL."""
 
     name = "tables"

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,10 @@ class Root(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run, and exit with a status that means something."""
         arguments = list(sys.argv[1:] if args is None else args)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                # An old locale can't show every name; better a code point than a crash in the middle of a recovery.
+                stream.reconfigure(errors="backslashreplace")
         extra["standalone_mode"] = False
         try:
             status = super().main(arguments, *rest, **extra)

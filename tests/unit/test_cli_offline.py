@@ -317,6 +317,20 @@ def test_the_fleet_is_the_options_then_the_variables(run: Run) -> None:
     assert "there is no option.yaml" in run("check", "--fleet", "option.yaml", env=named).stderr
 
 
+def test_a_terminal_of_an_old_locale_gets_code_points_and_no_crash(
+    run: Run, secrets: dict[str, str], tmp_path: Path
+) -> None:
+    shown = subprocess.run(
+        [str(Path(sys.executable).with_name("backproof")), "keys", "show"],
+        cwd=tmp_path,
+        env={**os.environ, **secrets, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "escrow\\u2013" in shown.stdout.replace(" ", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "title"),
     [
