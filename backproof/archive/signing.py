@@ -91,8 +91,8 @@ class Signer:
         try:
             signature = base64.b64decode(signed["signature"], validate=True)
             Ed25519PublicKey.from_public_bytes(public_key).verify(signature, _canonical(unsigned))
-            # What could be written in two ways is accepted in one only.
-            genuine = _canonical(signed) == document
+            # What could be written in two ways is accepted in one only, base64's unused last bits included.
+            genuine = _canonical({**unsigned, "signature": base64.b64encode(signature).decode()}) == document
         except (InvalidSignature, ValueError):
             genuine = False
         if not genuine:

@@ -107,6 +107,14 @@ def test_a_cut_archive_is_refused_whatever_the_cut(way: Way, kind: str, request:
     assert [length for length in lengths if not refused(way, archive, archive.stored[:length])] == []
 
 
+def test_every_cut_and_appended_frame_is_refused_by_the_message_format_alone(sealed: Archive) -> None:
+    way = by_the_message_format_alone
+    others = [sealed.stored[:length] for length in range(len(sealed.stored))]
+    extras = [bytes(length) for length in range(1, 3 * FRAME)]
+    assert all(refused(way, sealed, stored) for stored in others)
+    assert all(refused(way, sealed, sealed.stored + extra) for extra in extras)
+
+
 @pytest.mark.parametrize("way", [as_gzip, as_sql, by_digest])
 @pytest.mark.parametrize("kind", ["sealed", "unsealed"])
 def test_appended_bytes_are_refused(way: Way, kind: str, request: pytest.FixtureRequest) -> None:
