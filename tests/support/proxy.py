@@ -17,8 +17,6 @@ from urllib.parse import urlsplit
 
 PIECE = 64 * 1024
 _ERROR_IN_200 = b'<?xml version="1.0"?>\n<Error><Code>InternalError</Code><Message>later</Message></Error>'
-    b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code><Message>later</Message></Error>'
-)
 
 
 @dataclass
