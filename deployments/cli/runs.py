@@ -35,7 +35,7 @@ def backup_command(session: Session, plan: str, kind: str, verify: bool) -> int:
     from flows.record import BackupRun
 
     run = BackupRun.model_validate(_result(backup, plan, kind, verify))
-    for sentence in (*run.warnings, *run.problems):
+    for sentence in run.problems:  # the warnings were told when preflight found them
         speaking.warn(sentence)
     session.answer({"run": run.model_dump(mode="json")}, lambda: _say_backup(run))
     return {"proven": exits.DONE, "sealed": exits.DONE, "degraded": exits.DEGRADED, "failed": exits.FAILED}[run.outcome]

@@ -39,8 +39,8 @@ def rate(count: int | None, seconds: float) -> str:
 
 
 def several(count: int, singular: str, plural: str = "") -> str:
-    """``1 backup``, ``2 backups``."""
-    return f"{count} {singular if count == 1 else plural or singular + 's'}"
+    """``1 backup``, ``2,000 backups``."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def visible(text: str) -> str:
