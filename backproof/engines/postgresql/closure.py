@@ -8,7 +8,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backproof.engines import Entry
-from backproof.engines.postgresql.script import NAME, Script, attached, created, mentioned, referenced
+from backproof.engines.postgresql.script import (
+    NAME,
+    Script,
+    attached,
+    created,
+    mentioned,
+    partition_parents,
+    referenced,
+)
 from backproof.engines.postgresql.text import decode
 
 FRAME = frozenset({"PREAMBLE", "CLOSING"})
@@ -57,7 +65,7 @@ class Closure:
         self.left_out: list[str] = []
         self._chosen = chosen
         self._sections = (script.schema, script.finish)
-        self._keys = {entry.key: entry for section in self._sections for entry in section}
+        self._parents = partition_parents(script.schema)
         self._creating: dict[str, list[Entry]] = {}
         self._parts: dict[str, list[Entry]] = {}
         self._arrange(script)
@@ -66,7 +74,7 @@ class Closure:
         for table in sorted(chosen):
             self._keep(self._creating.get(table, ()))
             self._keep(self._own(table))
-            self._keep(self._keys[key] for key in needs.get(table, ()) if key in self._keys)
+            self._keep(self._needed(table, frozenset(needs.get(table, ()))))
 
     def schema(self) -> tuple[Entry, ...]:
         """What is taken of the schema section, in file order."""
@@ -93,6 +101,14 @@ class Closure:
             else:
                 name = entry.key.rpartition(" ")[2]
                 self.left_out.append(f"foreign key {name} of {table} was left out, since {other} was not chosen")
+
+    def _needed(self, table: str, keys: frozenset[str]) -> Iterator[Entry]:
+        """By the catalogue's account; a partition can do without the table that it was attached to."""
+        parent = self._parents.get(table)
+        for section in self._sections:
+            for entry in section:
+                if entry.key in keys and (parent is None or (created(entry) or ("", ""))[1] != parent):
+                    yield entry
 
     def _keep(self, entries: Iterable[Entry]) -> None:
         """Keep entries and, step by step, whatever their text names."""

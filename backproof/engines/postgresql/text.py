@@ -52,6 +52,7 @@ _SETTING = re.compile(
 )
 _LEADING = re.compile(rb"(?:SET (?:default_tablespace|default_table_access_method) = [^\n]*;\n\n)+\Z")
 _CURRENT = re.compile(rb"SET (default_tablespace|default_table_access_method) = [^\n]*;\n")
+_SLOT = re.compile(rb"slot_name = '(?:[^']|'')*'")
 _STORED = frozenset({"TABLE", "INDEX", "CONSTRAINT", "MATERIALIZED VIEW"})
 """Kinds whose definition depends on the default tablespace or access method in force."""
 
@@ -146,6 +147,9 @@ def canonical(entry: Entry) -> bytes:
     found = [line for line in statements(entry.text) if not _CURRENT.fullmatch(line + b"\n")]
     if entry.kind == "TABLE" and found and re.search(rb"\nINHERITS \(|^CREATE [A-Z ]*TABLE .* OF .*? \(", found[0]):
         found[0] = _columns_sorted(found[0])
+    if entry.kind == "SUBSCRIPTION":
+        # The slot on the publisher is the live database's: what is restored never gets it.
+        found = [_SLOT.sub(b"slot_name = NONE", line) for line in found]
     return b"\n".join([*_settings_that_matter(entry), *found])
 
 
