@@ -170,6 +170,13 @@ class Engine(Protocol):
             AlreadyExists: it exists and is not empty.
         """
 
+    def resolve(self, source: Source, tables: Sequence[str]) -> tuple[str, ...]:
+        """The tables that a person's names mean, as ``Table.name`` writes them, partitions and the like included.
+
+        Raises:
+            NotFound, ConfigurationError: the archive holds none, or several, of a name; nothing was touched.
+        """
+
     def restore(
         self,
         source: Source,

@@ -85,29 +85,30 @@ def restore(
     watch = Stopwatch(now)
     with watch.phase("check"):
         archive.read(manifest.members[0])  # opens it: a wrong key shows before anything is made
+        chosen = tuple(table.name for table in manifest.tables) if tables is None else engine.resolve(archive, tables)
         lacking = engine.lacks(target, manifest)
         _require(lacking, create_missing_roles)
     with watch.phase("create"):
         if create_missing_roles:
             engine.provide(target, manifest, lacking)
         made = engine.create(target, manifest)
-    with watch.phase("restore", lambda: _plain_bytes(manifest, tables)):
+    with watch.phase("restore", lambda: _plain_bytes(manifest, chosen)):
         try:
-            left_out = engine.restore(archive, target, jobs or os.cpu_count() or 1, tables, progress=progress)
+            only = None if tables is None else chosen
+            left_out = engine.restore(archive, target, jobs or os.cpu_count() or 1, only, progress=progress)
             if tables is None:
                 left_out += engine.apply_globals(target, manifest)
         except BaseException:
             if made:
                 engine.drop(target)
             raise
-    chosen = tuple(table for table in manifest.tables if tables is None or table.name in tables)
     return Restored(
         plan=plan,
         backup=manifest.id,
         store=store,
         database=into,
-        tables=tuple(table.name for table in chosen),
-        rows=sum(table.rows for table in chosen),
+        tables=chosen,
+        rows=sum(table.rows for table in manifest.tables if table.name in chosen),
         left_out=tuple(left_out),
         timings=watch.timings,
     )
@@ -122,9 +123,6 @@ def _require(lacking: Sequence[Lack], create_missing_roles: bool) -> None:
         )
 
 
-def _plain_bytes(manifest: Manifest, tables: Sequence[str] | None) -> int:
-    return sum(
-        member.plain_bytes
-        for member in manifest.members
-        if tables is None or member.table is None or member.table in tables
-    )
+def _plain_bytes(manifest: Manifest, tables: Sequence[str]) -> int:
+    wanted = {None, *tables}
+    return sum(member.plain_bytes for member in manifest.members if member.table in wanted)

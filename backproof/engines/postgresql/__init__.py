@@ -87,6 +87,12 @@ class PostgreSQL:
 
         return create(target, manifest)
 
+    def resolve(self, source: Source, tables: Sequence[str]) -> tuple[str, ...]:
+        """The tables that a person's names mean."""
+        from backproof.engines.postgresql.select import chosen_tables
+
+        return chosen_tables(source, tables)
+
     def restore(
         self,
         source: Source,

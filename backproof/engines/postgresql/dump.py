@@ -120,9 +120,10 @@ def _open(
 
 def _start(stack: ExitStack, target: Target, point: Point, tool: binaries.Installation) -> PostgresDump:
     environment = stack.enter_context(pgdump.environment(target))
+    ((encoding,),) = point.rows("SELECT current_setting('server_encoding')")
 
     def run(section: Section) -> subprocesses.Running:
-        argv = pgdump.command(tool.bin / "pg_dump", section, point.snapshot, _START_SECONDS)
+        argv = pgdump.command(tool.bin / "pg_dump", section, point.snapshot, encoding, _START_SECONDS)
         running = stack.enter_context(subprocesses.stream(argv, env=environment))
         # A dump may be left before its end: then nobody asks for an exit status.
         stack.callback(running.stop, 0)

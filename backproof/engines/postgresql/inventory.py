@@ -18,11 +18,12 @@ _CHUNK = 200
 _GROUP = 1000
 """How many large objects of one owner pg_dump puts into one group at most, from 17 on."""
 
-# A table's content is dumped where it has storage of its own; a partitioned table's lies in its partitions.
+# A table's content is dumped where it has storage of its own; a partitioned table's lies in its partitions. A standby
+# has none of an unlogged table.
 _COUNTED = f"""
     SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND {USER_RELATION} ORDER BY 1
+    WHERE c.relkind = 'r' AND {USER_RELATION} AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()) ORDER BY 1
 """
 
 _GROUPS = f"""
@@ -56,7 +57,7 @@ def _rows(point: Point) -> dict[str, int]:
         counts = ", ".join(f"(SELECT count(*) FROM ONLY {name})" for name in chunk)
         # An array, for a row has room for 1,664 columns only.
         ((numbers,),) = point.rows(f"SELECT ARRAY[{counts}]")
-        found |= dict(zip(chunk, numbers, strict=True))
+        found |= dict(zip(map(point.spell, chunk), numbers, strict=True))
     return found
 
 
@@ -74,7 +75,7 @@ def _objects(point: Point) -> Iterator[str]:
     for kind, schema, tag, owner in point.rows(_OBJECTS):
         # Others may not read what it connects with: pg_dump leaves them out, and ``not_carried`` says so.
         if kind != "SUBSCRIPTION" or superuser:
-            yield key(kind, schema, tag, owner)
+            yield key(kind, point.spell(schema), point.spell(tag), point.spell(owner))
 
 
 # Headers hold names on one line: pg_dump writes a blank for a line end.
@@ -216,6 +217,11 @@ _LOSSES = (
     (
         "SELECT count(*), min(relname) FROM pg_catalog.pg_class c WHERE relkind = 'f'",
         "Rows of {count} foreign tables (such as {example}) lie on other servers and are not in the backup.",
+    ),
+    (
+        "SELECT count(*), min(relname) FROM pg_catalog.pg_class WHERE relkind = 'r' AND relpersistence = 'u'"
+        " AND pg_catalog.pg_is_in_recovery()",
+        "Rows of {count} unlogged tables (such as {example}) are not in the backup: this server is a standby.",
     ),
     (
         "SELECT count(*), min(indexrelid::regclass::text) FROM pg_catalog.pg_index WHERE NOT indisvalid"

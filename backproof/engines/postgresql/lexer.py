@@ -20,7 +20,7 @@ _TOKEN = re.compile(
     | (?P<dollar>  (?<![\w$\x80-\xff]) \$ (?: [A-Za-z_\x80-\xff] [A-Za-z0-9_\x80-\xff]*+ )? \$ )
     | (?P<block>   /\* )
     | (?P<meta>    \\ [^\n]*+ (?:\n|\Z) )
-    | (?P<opened>  ['"] )
+    | (?P<opened>  ['"] | (?<![\w$\x80-\xff]) [eE] ' )
     | (?P<begin>   (?<![\w$\x80-\xff]) BEGIN\ ATOMIC (?![\w$\x80-\xff]) )
     | (?P<case>    (?<![\w$\x80-\xff]) CASE (?![\w$\x80-\xff]) )
     | (?P<end>     (?<![\w$\x80-\xff]) END (?![\w$\x80-\xff]) )

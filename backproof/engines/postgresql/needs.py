@@ -83,5 +83,5 @@ def needs(point: Point) -> dict[str, tuple[str, ...]]:
     """Table name to the keys of the entries it stands on, sorted; of overloaded operators all, for they share a key."""
     found: dict[str, set[str]] = {}
     for table, kind, schema, tag in point.rows(_NEEDS):
-        found.setdefault(table, set()).add(key(kind, schema, tag))
+        found.setdefault(point.spell(table), set()).add(key(kind, point.spell(schema), point.spell(tag)))
     return {table: tuple(sorted(keys)) for table, keys in found.items()}

@@ -45,6 +45,15 @@ _VARIABLES = {
 }
 """Connection parameters that a program takes from its environment."""
 
+_PINNED = {
+    "timezone": "UTC",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+}
+"""What the text of a value or a definition depends on and pg_dump leaves to server, database and role: else the same
+rows would not give the same bytes on another server."""
+
 _MEANINGS: tuple[tuple[str, type[BackproofError], str], ...] = (
     (
         "permission denied|must be owner|row-level security|authentication failed|no password supplied|pg_hba.conf",
@@ -68,13 +77,14 @@ _MEANINGS: tuple[tuple[str, type[BackproofError], str], ...] = (
 )
 
 
-def command(program: Path, section: str, snapshot: str, lock_seconds: float) -> list[str]:
+def command(program: Path, section: str, snapshot: str, encoding: str, lock_seconds: float) -> list[str]:
     """The argument list for one section. Whom to connect to is in the environment, so that no name can be an option.
 
     Args:
         program: which pg_dump.
         section: ours: ``schema``, ``data`` or ``finish``.
         snapshot: as ``pg_export_snapshot()`` gave it.
+        encoding: the database's own, so that nothing is converted whatever its role has set.
         lock_seconds: how long it may wait for a lock; without a bound it waits behind one who waits for us.
     """
     return [
@@ -82,6 +92,7 @@ def command(program: Path, section: str, snapshot: str, lock_seconds: float) -> 
         "--format=plain",
         f"--section={SECTIONS[section]}",
         f"--snapshot={snapshot}",
+        f"--encoding={encoding}",
         f"--lock-wait-timeout={int(lock_seconds * 1000)}",
         "--no-password",
     ]
@@ -109,6 +120,8 @@ def environment(target: Target, application_name: str = "backproof pg_dump") -> 
         "LC_ALL": "C",
         **{_VARIABLES[name]: value for name, value in target.options.items()},
     }
+    pinned = " ".join(f"-c {name}={value}" for name, value in _PINNED.items())
+    variables["PGOPTIONS"] = f"{variables.get('PGOPTIONS', '')} {pinned}".strip()
     with secret_file(_passfile(target)) if target.password is not None else nullcontext() as path:
         yield variables | ({"PGPASSFILE": str(path)} if path else {})
 

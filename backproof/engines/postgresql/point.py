@@ -7,18 +7,20 @@ TABLE that waits for the dump to end.
 """
 # ruff: noqa: S608 - the SQL is put together from texts of this module; values travel as parameters
 
+import codecs
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg2
 from psycopg2 import errors
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, encodings
 from psycopg2.extensions import connection as Connection
 
 from backproof.engines.postgresql.connect import connect, translate, without_timeouts
+from backproof.engines.postgresql.text import decode
 from backproof.errors import BackproofError, Busy, ConnectionLost, DumpFailed
 from backproof.records import Target
 
@@ -81,6 +83,13 @@ class Point:
     tool_major: int = 0
     """Of the pg_dump that reads it."""
 
+    codec: str = "utf-8"
+    """Of the database's own encoding."""
+
+    def spell(self, name: str) -> str:
+        """A name as ``text.decode`` gives it from the dump, which is in the database's own encoding."""
+        return name if self.codec == "utf-8" else decode(name.encode(self.codec))
+
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Read at the point; from any thread.
 
@@ -138,10 +147,11 @@ def _open(connection: Connection, lock_seconds: float) -> Point:
     try:
         without_timeouts(connection)
         # No function of the database's own can come in the place of the system's.
-        _execute(connection, "SET search_path = pg_catalog")
+        _execute(connection, "SET search_path = pg_catalog; SET quote_all_identifiers = off")
+        codec = _codec(connection)
         for _ in range(ATTEMPTS):
             try:
-                return _attempt(connection, lock_seconds)
+                return replace(_attempt(connection, lock_seconds), codec=codec)
             except (Moved, errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType):
                 _execute(connection, "ROLLBACK")
     except psycopg2.Error as error:
@@ -150,6 +160,16 @@ def _open(connection: Connection, lock_seconds: float) -> Point:
         f"tables were created, dropped or renamed during each of {ATTEMPTS} attempts to lock them all",
         "Try again when the migration or job that does so has ended.",
     )
+
+
+def _codec(connection: Connection) -> str:
+    """How the database itself writes names; set up so that any name can be read."""
+    encoding = connection.info.parameter_status("server_encoding") or "UTF8"
+    if encoding == "SQL_ASCII":
+        # Any bytes, and the server converts nothing: read as one byte a character, no name is refused.
+        connection.set_client_encoding("LATIN1")
+        return "latin-1"
+    return codecs.lookup(encodings.get(encoding, "utf-8")).name
 
 
 def _attempt(connection: Connection, lock_seconds: float) -> Point:

@@ -53,14 +53,31 @@ def choose(manifest: Manifest, script: Script, tables: Sequence[str] | None) -> 
     data = tuple(member for member in manifest.members if member.section == "data")
     if tables is None:
         return Selection(script.schema, script.finish, data, None, ())
-    parents = partition_parents(script.schema)
-    stored = [table.name for table in manifest.tables if not table.name.startswith(LARGE_OBJECTS)]
-    chosen = _with_partitions(resolve([*stored, *parents.values()], tables), parents)
+    stored = _stored(manifest)
+    chosen = _chosen(manifest, script, tables)
     closure = Closure(script, chosen, {table.name: table.needs for table in manifest.tables})
     schema, finish = closure.schema(), closure.finish()
     members = tuple(member for member in data if member.table is None or member.table in chosen)
     objects = ["large objects were left out, since they belong to no table"] * (len(stored) < len(manifest.tables))
     return Selection(schema, finish, members, frozenset(_sequences(schema)), (*closure.left_out, *objects))
+
+
+def chosen_tables(source: Source, tables: Sequence[str]) -> tuple[str, ...]:
+    """What a person's names mean, partitions included; sorted.
+
+    Raises:
+        NotFound, ConfigurationError: as ``choose``.
+    """
+    return tuple(sorted(_chosen(source.manifest, Script.read(source), tables)))
+
+
+def _chosen(manifest: Manifest, script: Script, tables: Sequence[str]) -> frozenset[str]:
+    parents = partition_parents(script.schema)
+    return _with_partitions(resolve([*_stored(manifest), *parents.values()], tables), parents)
+
+
+def _stored(manifest: Manifest) -> list[str]:
+    return [table.name for table in manifest.tables if not table.name.startswith(LARGE_OBJECTS)]
 
 
 def resolve(names: Iterable[str], wanted: Sequence[str]) -> frozenset[str]:
