@@ -13,6 +13,7 @@ _TEMPLATE = Path(__file__).with_name("first_fleet.yaml")
 _SECRETS_HEAD = """\
 # The secrets of {fleet}. Load them:  {load}
 # Keep this file out of version control, and a copy of it in a safe place: without BACKPROOF_KEY no backup opens.
+# A value that holds spaces, quotes or dollar signs goes into single quotes.
 """
 
 

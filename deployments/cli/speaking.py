@@ -1,6 +1,7 @@
 """What a command says: one JSON document or calm text on stdout; warnings, progress and errors on stderr."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,7 +63,12 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """Something a person should know; the command goes on."""
-    click.echo(click.style("warning: ", fg="yellow") + visible(text), err=True)
+    click.echo(_coloured("warning: ", "yellow") + visible(text), err=True)
+
+
+def _coloured(text: str, colour: str) -> str:
+    # https://no-color.org; rich heeds it too, and click.echo takes colours away where there is no terminal.
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour)
 
 
 def note(text: str) -> None:
@@ -72,7 +78,7 @@ def note(text: str) -> None:
 
 def print_error(error: BackproofError) -> None:
     """One fact, then what to do."""
-    click.echo(click.style("error: ", fg="red") + visible(error.fact) + ".", err=True)
+    click.echo(_coloured("error: ", "red") + visible(error.fact) + ".", err=True)
     if error.remedy:
         click.echo(visible(error.remedy), err=True)
 
