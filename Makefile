@@ -19,6 +19,14 @@ $(READY): .uv/bin/uv pyproject.toml constraints.txt
 	.uv/bin/uv pip install --quiet --python $(VENV) --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
+# The stock aws-encryption-cli pins an older SDK than ours: it has an environment of its own. Its constraints come from
+#   echo aws-encryption-sdk-cli==4.3.0 | .uv/bin/uv pip compile --universal --python-version 3.11 --no-header \
+#     --no-annotate --output-file constraints-stock.txt -
+.venv-stock/.ready: .uv/bin/uv constraints-stock.txt
+	.uv/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv-stock
+	.uv/bin/uv pip install --quiet --python .venv-stock --requirement constraints-stock.txt
+	@touch $@
+
 demo: install
 	$(BIN)/backproof demo
 
@@ -28,7 +36,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: install check
+test: install check .venv-stock/.ready
 	./tests/install-servers
 	$(BIN)/python -X dev -m pytest
 
@@ -40,4 +48,4 @@ constraints: .uv/bin/uv
 	  --output-file constraints.txt pyproject.toml <(echo 'setuptools>=77') <(echo 'uv')
 
 clean:
-	rm -rf $(VENV) .uv build *.egg-info
+	rm -rf $(VENV) .venv-stock .uv build *.egg-info
