@@ -5,7 +5,9 @@ once, on a free loopback port and behind a password; it stays ten minutes for th
 module does not import Prefect until the server is on its way: both then start at the same time.
 """
 
+import atexit
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -123,6 +125,8 @@ def ensure_api(state_folder: Path | None = None, idle_seconds: float = IDLE_SECO
     with _locked(folder / "starting"):
         server = _running(folder) or start(folder, idle_seconds=idle_seconds)
     os.environ.update(server.environment(), PREFECT_HOME=str(folder))
+    # What a failed run leaves in cycles holds times made by pydantic, which can crash if it frees them during shutdown.
+    atexit.register(gc.collect)
     importlib.import_module("prefect.main")  # two to four seconds in which the server starts too
     server.wait_until_ready()
     return server.url

@@ -18,7 +18,9 @@ from tests.support.operations import BACKUP, Operations
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "fleet_file", "quick_retries")
 
-DOWN = StoreUnavailable("s3://dr answered 503", "Try again later.")
+
+def down() -> StoreUnavailable:
+    return StoreUnavailable("s3://dr answered 503", "Try again later.")
 
 
 def run(*parameters: Any, **named: Any) -> tuple[State[Any], Any]:
@@ -65,19 +67,24 @@ def test_a_permanent_failure_is_not_tried_again(operations: Operations) -> None:
 
 
 def test_a_store_that_is_down_costs_its_copy_and_nothing_else(operations: Operations) -> None:
-    operations.fail("copy local secondary", DOWN, times=99)
+    operations.fail("copy local secondary", down(), times=99)
     state, record = run("shop")
     assert (state.type.value, state.name, record["outcome"]) == ("COMPLETED", "Degraded", "degraded")
     assert operations.called("copy local secondary") == 6
     assert operations.called("copy local primary") == 1
     assert record["proof"]["store"] == "primary"
-    assert record["copies"][2] == {"store": "secondary", "committed": False, "stored_bytes": None, "reason": str(DOWN)}
+    assert record["copies"][2] == {
+        "store": "secondary",
+        "committed": False,
+        "stored_bytes": None,
+        "reason": str(down()),
+    }
     assert "no copy in secondary" in (state.message or "")
 
 
 def test_with_every_other_store_down_the_sealed_copy_is_proven(operations: Operations) -> None:
     for store in ("primary", "secondary"):
-        operations.fail(f"copy local {store}", DOWN, times=99)
+        operations.fail(f"copy local {store}", down(), times=99)
     _, record = run("shop")
     assert (record["outcome"], record["proof"]["store"]) == ("degraded", "local")
 

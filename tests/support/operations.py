@@ -82,7 +82,9 @@ class Operations:
             backup=backup,
             store=store,
             verdict=self.verdict,
-            reason={"passed": "all came back", "failed": "1 objects differ", "could-not-run": "no binaries"}[self.verdict],
+            reason={"passed": "all came back", "failed": "1 objects differ", "could-not-run": "no binaries"}[
+                self.verdict
+            ],
             started_at=moment,
             finished_at=moment,
             stored_sha256="0" * 64,
