@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from datetime import UTC, datetime
 from secrets import token_hex
 from types import TracebackType
@@ -109,6 +110,8 @@ class Unfinished:
         try:
             os.link(self._own_name, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder, follow_symlinks=False)
         except FileExistsError:
+            if stat.S_ISDIR(os.stat(self._name, dir_fd=self._folder, follow_symlinks=False).st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
             raise already_there(self._place) from None
         except OSError as error:
             if error.errno not in _NO_LINKS:

@@ -55,6 +55,9 @@ def store(place: Place) -> Store:
     return place.store
 
 
+real_servers = pytest.mark.parametrize("place", ["folder", "seaweedfs"], indirect=True)
+
+
 def folder(root: Path) -> Place:
     def plant(name: str) -> None:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -92,12 +95,11 @@ def read(store: Store, key: str, start: int = 0, length: int | None = None) -> b
     return b"".join(store.read(key, start, length))
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("hint", [None, "right", "wrong"])
-def test_what_was_put_is_read_back(store: Store, size: int, hint: str | None) -> None:
+@pytest.mark.parametrize(("size", "hint"), [*((size, None) for size in SIZES), (SIZES[-1], SIZES[-1]), (SIZES[-1], 1)])
+def test_what_was_put_is_read_back(store: Store, size: int, hint: int | None) -> None:
     content = token_bytes(size)
     began = datetime.now(UTC) - timedelta(seconds=2)  # S3 writes whole seconds
-    stored = store.put("shop/daily/a.gz", in_pieces(content), {None: None, "right": size, "wrong": 1}[hint])
+    stored = store.put("shop/daily/a.gz", in_pieces(content), hint)
     assert (stored.key, stored.length) == ("shop/daily/a.gz", size)
     assert began <= stored.modified_at <= datetime.now(UTC) + timedelta(seconds=2)
     assert stored.modified_at.tzinfo is UTC
@@ -168,6 +170,7 @@ def test_a_key_written_meanwhile_is_never_overwritten(place: Place, size: int) -
     assert place.unfinished() == []
 
 
+@real_servers  # moto looks and writes in two steps: there two can win
 @pytest.mark.parametrize(("size", "writers"), [(10, 8), (9 * MIB, 3)])
 def test_of_concurrent_puts_exactly_one_wins(place: Place, size: int, writers: int) -> None:
     contents = [token_bytes(size) for _ in range(writers)]
@@ -259,7 +262,7 @@ def test_listing_is_by_key_and_by_prefix(store: Store) -> None:
 
 
 def test_listing_more_than_a_page_is_complete(place: Place) -> None:
-    keys = sorted(f"shop/daily/{number}" for number in range(1100))
+    keys = sorted(f"shop/daily/{number}" for number in range(1010))
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(place.plant, keys))
     assert [each.key for each in place.store.list("shop/")] == keys
@@ -289,6 +292,7 @@ def test_a_probe_leaves_nothing(place: Place) -> None:
     assert place.unfinished() == []
 
 
+@real_servers  # moto says that every upload began in 2010
 def test_a_sweep_spares_what_is_finished_or_begun_later(place: Place) -> None:
     place.store.put("shop/a", [bytes(9 * MIB)])
     swept: list[str] = []

@@ -138,7 +138,7 @@ class Proxy:
         self.requests.append(f"{method} {target}")
         fault = next((each for each in self.faults if each.fits(method, target)), None)
         if fault and fault.kind == "answer":
-            await self._answer(client, fault)
+            await self._answer(client, method, fault)
         await server.send(head)
         if re.search(rb"(?i)\r\nexpect: 100-continue\r\n", head):
             interim = await server.head()
@@ -149,10 +149,10 @@ class Proxy:
         await self._forward(client, server, _length(head), on_request)
         await self._reply(client, server, method, None if on_request else fault)
 
-    async def _answer(self, client: _Wire, fault: Fault) -> None:
+    async def _answer(self, client: _Wire, method: str, fault: Fault) -> None:
         fault.fired += 1
         head = f"HTTP/1.1 {fault.status} No\r\nContent-Length: {len(fault.body)}\r\nConnection: close\r\n\r\n"
-        await client.send(head.encode() + fault.body)
+        await client.send(head.encode() + (b"" if method == "HEAD" else fault.body))
         raise _Ended
 
     async def _reply(self, client: _Wire, server: _Wire, method: str, fault: Fault | None) -> None:

@@ -5,7 +5,7 @@ length and checksum are read back. A store is ours alone: give Backproof a bucke
 aborts every old unfinished upload it finds there. S3 can't tell whether a writer lives: let ``before`` lie well in the
 past.
 
-Memory: an object of up to 64 GiB takes some 40 MiB while it is written, whatever its size; beyond that S3's limit of
+Memory: an object of up to 60 GiB takes some 40 MiB while it is written, whatever its size; beyond that S3's limit of
 10,000 parts makes the parts larger.
 
 boto3 is imported with the first request (``stores.s3.bucket``), not with this module: the command line answers at once.

@@ -14,8 +14,8 @@ _PARTS_A_DOUBLING = 200
 def part_sizes(size_hint: int | None) -> Iterator[int]:
     """How long each part is, from the first.
 
-    As long as the hint is right all are alike: 8 MiB up to 64 GiB, then more. Past the planned parts they double every
-    200, so that ten thousand hold fifty times the hint.
+    As long as the hint is right all are alike: 8 MiB up to 62 GiB, then more. Past the planned parts they double every
+    200, so that ten thousand hold thirty times the hint.
     """
     planned = -(-(size_hint or 0) // PLANNED_PARTS)
     base = max(SMALLEST_PART, -(-planned // MIB) * MIB)
