@@ -21,7 +21,7 @@ def check_keys(found: object, documented: object, place: str = "") -> None:
     """
     if isinstance(documented, dict) and isinstance(found, dict):
         if documented:
-            assert list(found) == list(documented), f"keys at {place or 'the top'}"
+            assert set(found) == set(documented), f"keys at {place or 'the top'}"
         for key, value in documented.items():
             check_keys(found[key], value, f"{place}.{key}")
     elif isinstance(documented, list) and isinstance(found, list):
