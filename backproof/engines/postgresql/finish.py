@@ -21,6 +21,7 @@ _OF_AN_EVENT_TRIGGER = re.compile(rb"(?:COMMENT|SECURITY LABEL .*) ?ON EVENT TRI
 
 _BUILD = frozenset({"INDEX", "CONSTRAINT"})
 _LINK = "FK CONSTRAINT"
+_OTHER = ""
 _CALLED = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
 """Kinds that pg_dump at times puts behind a key, and that an index behind them may call."""
 
@@ -57,8 +58,14 @@ def stages(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str
             last.append(step)
         else:
             rest.append(step)
-    runs = [Stage(tuple(run), beside) for beside, run in groupby(rest, lambda step: bool(step.tables))]
+    # A foreign key needs the key that it points at: the two never share a stage.
+    runs = [Stage(tuple(run), sort != _OTHER) for sort, run in groupby(rest, _sort)]
     return [stage for stage in (Stage(tuple(first), True), *runs, Stage(tuple(last), False)) if stage.steps]
+
+
+def _sort(step: Step) -> str:
+    kind = step.entries[0].kind
+    return _OTHER if not step.tables else _LINK if kind == _LINK else "INDEX"
 
 
 def _steps(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str, int]) -> list[Step]:
