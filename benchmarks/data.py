@@ -21,10 +21,10 @@ INSERT INTO customer SELECT n, 'customer' || n || '@example.org', md5(n::text) |
     timestamptz '2020-01-01' + n * interval '1 minute' FROM generate_series(1, {customers}) AS n;
 INSERT INTO product SELECT n, 'SKU-' || n, repeat(md5(n::text) || ' ', 8), n % 500 + 0.99
     FROM generate_series(1, 10000) AS n;
-INSERT INTO purchase SELECT n, 1 + (n * 7919) % {customers}, (ARRAY['new','paid','sent','back'])[1 + n % 4],
+INSERT INTO purchase SELECT n, 1 + (n::bigint * 7919) % {customers}, (ARRAY['new','paid','sent','back'])[1 + n % 4],
     timestamptz '2021-01-01' + n * interval '37 seconds', CASE WHEN n % 5 = 0 THEN 'please ring ' || md5(n::text) END
     FROM generate_series(1, {purchases}) AS n;
-INSERT INTO line SELECT p, l, 1 + (p * 31 + l * 17) % 10000, 1 + p % 5, (p + l) % 500 + 0.99
+INSERT INTO line SELECT p, l, 1 + (p::bigint * 31 + l * 17) % 10000, 1 + p % 5, (p + l) % 500 + 0.99
     FROM generate_series(1, {purchases}) AS p, generate_series(1, 3) AS l;
 INSERT INTO event SELECT n, timestamptz '2022-01-01' + n * interval '11 seconds', 'kind ' || n % 20,
     md5(n::text) || md5((n + 1)::text) || ' the quick brown fox jumps over the lazy dog ' || n

@@ -1,0 +1,68 @@
+"""A scratch server for one archive: the same major version, an empty database that fits, everybody else shut out."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from backproof.engines.postgresql import binaries, provide
+from backproof.engines.postgresql.server import private_server
+from backproof.errors import BackproofError, CannotProve, MissingTool, Transient
+from backproof.records import Manifest, Target
+
+DATABASE = "restored"
+
+_ROOM = 1.3
+"""Of the live size: data and indexes are written anew, and sorting needs room beside them."""
+
+
+@contextmanager
+def scratch(manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ()) -> Iterator[Target]:
+    """A private server with an empty database named ``restored``, until the context ends.
+
+    Args:
+        manifest: says which major version, encoding and locale.
+        folder: a workspace of the caller's; the server's data and socket lie in it.
+        tool_folders: where else to look for PostgreSQL's programs.
+
+    Raises:
+        CannotProve: no binaries of that version, no room, a locale or extension missing; with the remedy.
+    """
+    major = int(manifest.database.server_version.partition(".")[0])
+    _check_room(manifest, folder)
+    _check_programs(major, tool_folders)
+    with private_server(major, folder / "server", tool_folders=tool_folders) as server:
+        target = server.to(DATABASE)
+        _prepare(target, manifest)
+        yield target
+
+
+def _check_room(manifest: Manifest, folder: Path) -> None:
+    needed, free = int(manifest.database.live_bytes * _ROOM), shutil.disk_usage(folder).free
+    if free < needed:
+        raise CannotProve(
+            f"a proof needs {needed / 1e9:.1f} GB in {folder.parent}, and {free / 1e9:.1f} GB are free",
+            "Make room, or name a larger folder as scratch_folder in the fleet.",
+        )
+
+
+def _check_programs(major: int, tool_folders: Sequence[Path]) -> None:
+    try:
+        binaries.find("postgres", major, tool_folders)
+    except MissingTool as error:
+        raise CannotProve(error.fact, f"{error.remedy} Or set verify_on: server in the plan.") from None
+
+
+def _prepare(target: Target, manifest: Manifest) -> None:
+    lacking = [lack for lack in provide.lacks(target, manifest) if lack.kind in ("extension", "locale")]
+    if lacking:
+        raise CannotProve(
+            "this machine lacks " + ", ".join(f"{lack.kind} {lack.name}" for lack in lacking),
+            "Install what is missing here, or set verify_on: server in the plan.",
+        )
+    try:
+        provide.create(target, manifest)
+    except Transient:
+        raise
+    except BackproofError as error:
+        raise CannotProve(f"no database that fits can be made here: {error.fact}", error.remedy) from None
