@@ -122,6 +122,7 @@ def connected(target: Target, *, autocommit: bool = True, application_name: str 
 def without_timeouts(connection: Connection) -> None:
     """Switch off every timeout that this server knows, for this session: a dump takes as long as it takes."""
     with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")  # first: the next statement takes longer
         cursor.execute(
             "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = ANY(%s)",
             (list(_TIMEOUTS),),
