@@ -16,6 +16,9 @@ from backproof.archive.members import Packed, Piece, pack
 from backproof.archive.tables import TableDigests
 from backproof.records import Encryption, Member, Section, Table
 
+_HELD_BYTES = 48 * 1024 * 1024
+"""Plain bytes that may wait to be packed, however many threads there are: more would not make a dump come faster."""
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -50,7 +53,7 @@ class ArchiveWriter:
     Args:
         ring: seals it; None writes the gzip stream as it is.
         context: what an encrypted archive is bound to: ``{"plan": …, "backup": …, "kind": …}``.
-        workers: threads that compress. Some ``workers`` + 2 pieces are in memory at once.
+        workers: threads that compress. At most ``workers`` + 2 pieces, and about 48 MiB of them, are held at once.
         frame_bytes: plain bytes of an encryption frame.
     """
 
@@ -109,7 +112,7 @@ class ArchiveWriter:
             for piece in pieces:
                 self._tables.add(piece)
                 waiting.append((piece, pool.submit(pack, piece)))
-                if len(waiting) > self._workers + 1:
+                while len(waiting) > self._workers + 1 or sum(len(held.body) for held, _ in waiting) > _HELD_BYTES:
                     yield self._index(*waiting.popleft())
             while waiting:
                 yield self._index(*waiting.popleft())

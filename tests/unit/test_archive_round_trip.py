@@ -197,20 +197,23 @@ def test_chunks_are_about_a_mebibyte_whatever_the_pieces() -> None:
         assert all(1 << 20 <= size < 2 << 20 for size in sizes[:-1])
 
 
+def peak_bytes(pieces: Iterator[Piece], workers: int) -> int:
+    tracemalloc.start()
+    try:
+        for _ in ArchiveWriter(KeyRing(KEY), CONTEXT, workers).write(pieces):
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 def test_memory_does_not_grow_with_the_database(workers: int) -> None:
-    body = os.urandom(1 << 20)
+    mebibyte = os.urandom(1 << 20)
+    pieces = (rows_of("t", mebibyte + b"%d\n" % index) for index in range(300))
+    # text, its gzip, and what is on its way out, of every piece that may be held
+    assert peak_bytes(pieces, workers) < (workers + 4) * 3 * len(mebibyte) < 30 * len(mebibyte)
 
-    def peak(count: int) -> int:
-        pieces = (rows_of("t", body + b"%d\n" % index) for index in range(count))
-        tracemalloc.start()
-        try:
-            for _ in ArchiveWriter(KeyRing(KEY), CONTEXT, workers).write(pieces):
-                pass
-            return tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
 
-    few, many = peak(20), peak(200)
-    assert many < few + (1 << 20)
-    assert many < (workers + 4) * 3 * len(body)
+def test_many_threads_do_not_hold_many_large_pieces() -> None:
+    assert peak_bytes((rows_of("t", os.urandom(8 << 20)) for _ in range(40)), workers=64) < 160 << 20
