@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from backproof.engines import Entry
+from backproof.engines.postgresql.closure import FRAME
 from backproof.engines.postgresql.schedule import Step
 from backproof.engines.postgresql.script import created, referenced
 
@@ -74,7 +75,7 @@ def _steps(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str
     for entry in finish:
         if steps and steps[-1].tables and entry.kind == "COMMENT" and _OF_AN_INDEX.search(entry.text):
             steps[-1] = replace(steps[-1], entries=(*steps[-1].entries, entry))
-        elif entry.kind not in ("PREAMBLE", "CLOSING"):
+        elif entry.kind not in FRAME:
             steps.append(_step(entry, roots, sizes))
     return steps
 

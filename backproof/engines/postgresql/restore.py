@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from backproof.engines import Entry, Progress, Source, no_progress
+from backproof.engines.postgresql.closure import FRAME
 from backproof.engines.postgresql.finish import Stage, stages
 from backproof.engines.postgresql.guard import permitted
 from backproof.engines.postgresql.load import lanes, load
@@ -124,6 +125,7 @@ class _Restoring:
 
     def finish(self, roots: dict[str, str]) -> None:
         """Keys and indexes side by side, the rest in the order that is right."""
+        self._progress(sum(len(entry.text) for entry in self._selection.finish if entry.kind in FRAME))
         for stage in stages(self._selection.finish, roots, self._sizes):
             if stage.side_by_side:
                 self._side_by_side(stage)
