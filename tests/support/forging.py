@@ -49,6 +49,10 @@ def forge(fleet: Fleet, plan: str, store: str, alter: Alter, altered_at_least: i
             "plain_bytes": contents.plain_bytes,
             "encryption": contents.encryption,
             "members": tuple(members),
+            "tables": tuple(
+                table.model_copy(update={"rows": sum(member.rows for member in members if member.table == table.name)})
+                for table in manifest.tables
+            ),
         }
     )
     place = fleet.store(store)
@@ -62,7 +66,7 @@ def forge(fleet: Fleet, plan: str, store: str, alter: Alter, altered_at_least: i
 
 
 def _rows(member: Member, plain: bytes, alter: Alter) -> int:
-    """A liar keeps its own books straight: each member brings as many rows as it says."""
+    """A liar keeps its own books straight: each member brings as many rows as it says, and the sums are right."""
     if member.table is None:
         return member.rows
     return member.rows + alter(member, plain).count(b"\n") - plain.count(b"\n")

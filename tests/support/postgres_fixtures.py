@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers for the tests: Debian's 15, the wheel's 16 and 18; one each a session, started when needed."""
+"""Real PostgreSQL servers for the tests: Debian's 15, the wheel's 16 and 18; one each a session, when needed."""
 
 import itertools
 import os
@@ -68,6 +68,13 @@ def fresh_database() -> Iterator[FreshDatabase]:
 
     ``name`` names it, ``options`` goes to CREATE DATABASE as it stands, such as ``ENCODING 'LATIN1' LOCALE 'C'``.
     """
+    with databases() as fresh:
+        yield fresh
+
+
+@contextmanager
+def databases() -> Iterator[FreshDatabase]:
+    """What ``fresh_database`` does, for fixtures that last longer than a test."""
     made: list[tuple[Target, str]] = []
 
     def fresh(server: Target, script: str = "", *, name: str | None = None, options: str = "") -> Target:
@@ -80,9 +87,11 @@ def fresh_database() -> Iterator[FreshDatabase]:
             execute(target, script)
         return target
 
-    yield fresh
-    for server_, name in reversed(made):
-        execute(server_, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    try:
+        yield fresh
+    finally:
+        for server_, name in reversed(made):
+            execute(server_, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def connection(target: Target) -> Any:
