@@ -54,6 +54,7 @@ ANSWERS = [
     (answered("400", 400, "eu-west-1"), ConfigurationError, "The bucket is in eu-west-1"),
     (answered("InvalidStorageClass", 400), ConfigurationError, "storage_class"),
     (answered("SomethingNew", 400), ConfigurationError, "settings"),
+    (answered("NotImplemented", 501), ConfigurationError, "use another"),
     (answered("InsufficientStorage", 507), NoSpace, "Free some room"),
     (answered("XMinioStorageFull", 507), NoSpace, "Free some room"),
     (boto.EndpointConnectionError(endpoint_url=f"http://a:{SECRET}@b"), StoreUnavailable, "no connection"),

@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from backproof.errors import NotFound, StoreUnavailable
+from backproof.errors import AccessDenied, ConfigurationError, NotFound, StoreUnavailable
 from backproof.stores import Stored
 from backproof.stores.keys import is_key
 from backproof.stores.s3 import Access
@@ -50,8 +50,12 @@ class Bucket:
             with told("s3:GetObject", self._place(key)):
                 found = self._client.head_object(**self._target(key))
         except NotFound:
-            self._require_bucket()
+            if not self._seen:
+                self._look()
             return None
+        except (AccessDenied, ConfigurationError):
+            self._look()
+            raise
         return Stored(key, found["ContentLength"], found["LastModified"].astimezone(UTC))
 
     def list(self, prefix: str) -> Iterator[Stored]:
@@ -99,12 +103,11 @@ class Bucket:
             if not going_on:
                 raise StoreUnavailable(f"{action} on {place} ended in the middle", NOT_TO_BE_TRUSTED)
 
-    def _require_bucket(self) -> None:
-        """A HEAD of an object does not tell a missing key from a missing bucket."""
-        if not self._seen:
-            with told("s3:ListBucket", self._place()):
-                self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
-            self._seen = True
+    def _look(self) -> None:
+        """Raise what a HEAD can't tell, as it has no body: a missing bucket, a wrong key pair, a wrong clock."""
+        with told("s3:ListBucket", self._place()):
+            self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
+        self._seen = True
 
     def _target(self, key: str) -> dict[str, str]:
         return {"Bucket": self._name, "Key": self._prefix + key}

@@ -54,6 +54,7 @@ _CODES: dict[str, tuple[type[BackproofError], str]] = {
     "301": (ConfigurationError, "Correct the store's `region`."),
     "InvalidStorageClass": (ConfigurationError, "Correct the store's `storage_class`."),
     "InvalidBucketName": (ConfigurationError, "Correct the store's `bucket`."),
+    "NotImplemented": (ConfigurationError, "This server lacks a part of S3 that Backproof needs: use another."),
     "InsufficientStorage": (NoSpace, "Free some room there, or raise its limit."),
     "QuotaExceeded": (NoSpace, "Free some room there, or raise its limit."),
     "XMinioStorageFull": (NoSpace, "Free some room there, or raise its limit."),
@@ -149,7 +150,7 @@ def _right(action: str, place: str, named: bool) -> str:
     """S3 does not say why it refuses a HEAD, and refuses one of a missing key to who may not list."""
     if named:
         return f"The user or role needs {action} on {place}."
-    return f"The user or role needs {action} on {place}, and s3:ListBucket on its bucket; or its secret key is wrong."
+    return f"The user or role needs {action} on {place}, and s3:ListBucket on its bucket."
 
 
 def _region(error: ClientError) -> str:
