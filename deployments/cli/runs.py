@@ -79,8 +79,10 @@ def _prepare(session: Session, plan: str) -> None:
 
 def _result(flow: Callable[..., Any], *parameters: object) -> dict[str, Any]:
     """Run a flow here and now; what it explains as an error of ours is raised as that."""
+    from deployments.servers.terminal import terminal_run
+
     # Whatever a library prints must not get between us and whoever reads our document.
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), terminal_run():
         given = flow(*parameters, return_state=True).result(raise_on_failure=False)
     if isinstance(given, BaseException):
         raise given

@@ -6,6 +6,7 @@ module does not import Prefect until the server is on its way: both then start a
 """
 
 import atexit
+import base64
 import fcntl
 import gc
 import importlib
@@ -28,6 +29,7 @@ from backproof.errors import ConfigurationError, ConnectionLost
 from deployments.servers import processes
 
 IDLE_SECONDS = 600.0
+ANSWER_SECONDS = 15.0
 START_SECONDS = 90.0
 
 _QUIET = {
@@ -118,6 +120,7 @@ def ensure_api(state_folder: Path | None = None, idle_seconds: float = IDLE_SECO
     for name, value in (_QUIET | _client_settings()).items():
         os.environ.setdefault(name, value)
     if url := os.environ.get("PREFECT_API_URL"):
+        _require_somebody_at(url)
         return url
     folder = (state_folder or default_state_folder(os.environ)) / f"prefect-{version('prefect')}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -246,17 +249,30 @@ def _spawn(
 
 
 def _answers(url: str, password: str | None) -> bool:
-    request = urllib.request.Request(url)  # noqa: S310 (our own loopback URL)
+    request = urllib.request.Request(url)  # noqa: S310 — our own, on loopback
     if password:
-        import base64
-
         request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    past_any_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=START_SECONDS) as answer:
+        with past_any_proxy.open(request, timeout=START_SECONDS) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
+
+
+def _require_somebody_at(url: str) -> None:
+    """Say at once, and in one sentence, what Prefect would say after a minute, in a hundred lines."""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS):  # noqa: S310 — the user's own
+            return
+    except urllib.error.HTTPError:
+        return  # it wants to know who we are: Prefect's client tells it
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ConnectionLost(
+            f"no Prefect server answers at {url}: {reason}",
+            "Start it, or correct PREFECT_API_URL; without that variable a private server is used.",
+        ) from None
 
 
 def _write(path: Path, text: str) -> None:
