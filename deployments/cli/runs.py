@@ -108,7 +108,8 @@ def _say_backup(run: "BackupRun") -> None:
 
 def _say_verification(run: "VerificationRun") -> None:
     said = {"proven": "is proven", "failed": "is NOT good", "could-not-run": "could not be proven"}
-    speaking.say(f"{run.backup} of {run.plan}, from {run.store}, {said[run.outcome]}. {run.reason}")
+    reason = f" {run.reason}" if run.proof is None else ""  # a proof tells its own
+    speaking.say(f"{run.backup} of {run.plan}, from {run.store}, {said[run.outcome]}.{reason}")
     _say_proof(run.proof)
     _say_timings(run.timings)
 
