@@ -70,7 +70,9 @@ def test_every_spec_has_its_section() -> None:
 
 @pytest.mark.parametrize("title", SECTIONS)
 def test_a_section_holds_every_key_with_its_default_and_meaning(title: str) -> None:
-    assert table(SECTIONS[title]) in sections()[title], f"docs/fleet.md, section {title}, should hold:\n{table(SECTIONS[title])}"
+    assert table(SECTIONS[title]) in sections()[title], (
+        f"docs/fleet.md, section {title}, should hold:\n{table(SECTIONS[title])}"
+    )
 
 
 def test_the_example_in_the_document_loads() -> None:
