@@ -3,8 +3,9 @@
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import psycopg2
 
@@ -21,8 +22,18 @@ _READ_BYTES = 1024 * 1024
 
 _REMEDY = "Restore from another copy of this backup."
 
-Lane = Sequence[Member]
-"""Members that one connection loads in order."""
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Members that one connection loads in order."""
+
+    members: tuple[Member, ...]
+    in_order: bool = False
+    """Whether the rows must lie in the table as they lie here: one transaction that begins with a TRUNCATE.
+
+    Into a table that is new in its own transaction the server only appends. Else it looks for room on earlier pages,
+    and a short row ends up before longer ones that were loaded first.
+    """
 
 
 def lanes(members: Iterable[Member], sizes: dict[str, int], keep_order: bool) -> list[Lane]:
@@ -43,10 +54,10 @@ def lanes(members: Iterable[Member], sizes: dict[str, int], keep_order: bool) ->
     serial = by_table.pop(None, [])
     ordered = sorted(by_table.items(), key=lambda item: -sizes.get(item[0] or "", 0))
     if keep_order:
-        found: list[Lane] = [members for _, members in ordered]
+        found = [Lane(tuple(members), in_order=True) for _, members in ordered]
     else:
-        found = [(member,) for _, members in ordered for member in members]
-    return [serial, *found] if serial else found
+        found = [Lane((member,)) for _, members in ordered for member in members]
+    return [Lane(tuple(serial)), *found] if serial else found
 
 
 def load(
@@ -70,25 +81,34 @@ def load(
             current = queue.next(None)
             while current is not None:
                 sessions.check()
-                plain = (ahead or readers.submit(source.read, current)).result()
+                plain = (ahead or readers.submit(source.read, current.member)).result()
                 following = queue.next(current)
-                ahead = readers.submit(source.read, following) if following is not None else None
+                ahead = readers.submit(source.read, following.member) if following is not None else None
                 _load_member(sessions, connection, current, plain, keep)
-                progress(current.plain_bytes)
+                progress(current.member.plain_bytes)
                 current = following
 
         sessions.together([worker] * jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A member, and whether the transaction of its lane begins or ends with it."""
+
+    member: Member
+    begins: bool = False
+    ends: bool = False
 
 
 class _Queue:
     """Lanes waiting to be loaded; a worker that began a lane keeps it."""
 
     def __init__(self, work: Iterable[Lane]) -> None:
-        self._lanes = deque(deque(lane) for lane in work if lane)
+        self._lanes = deque(deque(_turns(lane)) for lane in work if lane.members)
         self._lock = threading.Lock()
-        self._mine: dict[int, deque[Member]] = {}
+        self._mine: dict[int, deque[_Turn]] = {}
 
-    def next(self, current: Member | None) -> Member | None:
+    def next(self, current: _Turn | None) -> _Turn | None:
         with self._lock:
             me = threading.get_ident()
             if current is None or not self._mine[me]:
@@ -98,13 +118,20 @@ class _Queue:
             return self._mine[me].popleft()
 
 
+def _turns(lane: Lane) -> Iterable[_Turn]:
+    last = len(lane.members) - 1
+    for number, member in enumerate(lane.members):
+        yield _Turn(member, lane.in_order and number == 0, lane.in_order and number == last)
+
+
 def _load_member(
     sessions: Sessions,
     connection: Connection,
-    member: Member,
+    turn: _Turn,
     plain: bytes,
     keep: Callable[[Member, bytes], list[bytes]],
 ) -> None:
+    member = turn.member
     found = statement(plain, 0)
     copy = _COPY.fullmatch(plain, *found) if found else None
     if found is None or copy is None:
@@ -116,6 +143,8 @@ def _load_member(
         raise Damaged(f"a member that should hold rows of {member.table} holds others", _REMEDY)
     start = found[1] + 1
     rows = _Rows(plain, start, _end_of_rows(plain, start, member), sessions)
+    if turn.begins:
+        execute(connection, b"BEGIN; TRUNCATE ONLY %b;" % copy[1], f"rows of {member.table}")
     try:
         with connection.cursor() as cursor:
             cursor.copy_expert(copy[0], rows, _READ_BYTES)
@@ -128,6 +157,8 @@ def _load_member(
             f"a member of {member.table} brought {loaded} rows where the manifest says {member.rows}",
             _REMEDY,
         )
+    if turn.ends:
+        execute(connection, b"COMMIT", f"rows of {member.table}")
 
 
 def _end_of_rows(plain: bytes, start: int, member: Member) -> int:
