@@ -5,6 +5,7 @@ import logging
 import re
 import struct
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from aws_encryption_sdk.identifiers import Algorithm, CommitmentPolicy, Encrypti
 from aws_encryption_sdk.internal.crypto.wrapping_keys import WrappingKey
 from aws_encryption_sdk.key_providers.raw import RawMasterKey, RawMasterKeyProvider
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backproof.archive.chunks import Exactly, evenly
 from backproof.archive.encryption import KeyRing, Opened, Sealer
 from backproof.archive.keys import PROVIDER, fingerprint, key_from_text
-from backproof.archive.message import context_bytes, read_header
+from backproof.archive.message import Cipher, Header, context_bytes, read_header
 from backproof.errors import ConfigurationError, Damaged, WrongKey
 from tests.support.archives import KEY, OTHER_KEY, SHOP, escrow_pair, make
 
@@ -210,6 +213,25 @@ def test_a_header_that_could_be_read_in_two_ways_is_refused() -> None:
         opened(stored.replace(context, other, 1), KeyRing(KEY))
 
 
+def test_a_header_that_commits_to_another_key_is_refused_though_its_tag_is_right() -> None:
+    # Without commitment one message could open to two texts, under two keys.
+    data_key, message_id = bytes(32), bytes(32)
+    cipher = Cipher(data_key, message_id)
+    keys = KeyRing(KEY).wrap(data_key, context_bytes(CONTEXT))
+    for commitment, error in ((cipher.commitment, None), (bytes(32), Damaged)):
+        header = Header(message_id, CONTEXT, keys, FRAME, commitment)
+        stored = header.written() + cipher.tag(header) + cipher.seal(0, b"x", final=True)
+        with pytest.raises(error, match="header") if error else nullcontext():
+            assert opened(stored, KeyRing(KEY)) == b"x"
+
+
+def test_an_escrow_key_that_is_too_short_is_refused() -> None:
+    short = rsa.generate_private_key(65537, 2048).public_key()
+    pem = short.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(ConfigurationError, match="4096 bits"):
+        KeyRing(KEY, escrow_public=pem)
+
+
 def test_a_key_is_read_from_base64() -> None:
     assert key_from_text(" AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n") == KEY
 
@@ -229,8 +251,6 @@ def test_fingerprints_read_as_the_documentation_says() -> None:
 
 
 def test_an_escrow_key_with_a_passphrase_opens_with_it_alone(tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives import serialization
-
     public, private = escrow_pair()
     protected = serialization.load_pem_private_key(private, None).private_bytes(
         serialization.Encoding.PEM,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backproof.archive.chunks import Exactly
 from backproof.archive.encryption import KeyRing, Opened
-from backproof.archive.reader import checked
+from backproof.archive.reader import ArchiveReader, checked
 from backproof.errors import ConfigurationError, Damaged, WrongKey
 from tests.support.archives import KEY, OTHER_KEY, SHOP, TAKEN_AT, Archive, escrow_pair, make, ranges, rows_of
 
@@ -181,6 +181,15 @@ def test_a_member_that_unpacks_to_another_length_is_refused(unsealed: Archive, d
     lying = member.model_copy(update={"plain_bytes": member.plain_bytes + difference})
     with pytest.raises(Damaged, match="does not unpack"):
         unsealed.reader().read(lying)
+
+
+@pytest.mark.parametrize("kind", ["sealed", "unsealed"])
+def test_a_store_that_gives_more_than_was_asked_for_is_not_believed(kind: str, request: pytest.FixtureRequest) -> None:
+    archive: Archive = request.getfixturevalue(kind)
+    serve = ranges(archive.stored)
+    generous = ArchiveReader(archive.manifest, lambda start, length: serve(start, length and length + 1), archive.ring)
+    with pytest.raises(Damaged, match="more than"):
+        generous.read(archive.manifest.members[1])
 
 
 def test_the_wrong_key_is_told_by_what_is_wanted_and_what_is_there(sealed: Archive) -> None:

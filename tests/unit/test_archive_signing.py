@@ -146,6 +146,24 @@ def test_an_unknown_field_is_damaged_though_well_signed() -> None:
     assert not isinstance(caught.value, BadSignature)
 
 
+class LooseNote(Record):
+    """As somebody careless might sign it."""
+
+    text: int
+    seconds: str
+    written_at: datetime
+    lines: tuple[str, ...]
+
+
+LooseNote.__name__ = "Note"
+
+
+def test_a_value_of_another_type_is_damaged_though_well_signed() -> None:
+    loose = LooseNote(text=1, seconds="1.5", written_at=TAKEN_AT, lines=())
+    with pytest.raises(Damaged, match="wrong field"):
+        SIGNER.verify(SIGNER.sign(loose), Note)
+
+
 def test_an_unknown_field_outside_the_content_is_damaged() -> None:
     signed = json.loads(SIGNER.sign(NOTE))
     with pytest.raises(Damaged):
