@@ -72,7 +72,7 @@ ZOO = (
         "domains, enums, composites, ranges and arrays",
         """CREATE DOMAIN percent AS numeric(5, 2) DEFAULT 50 CHECK (VALUE BETWEEN 0 AND 100);
         ALTER DOMAIN percent ADD CONSTRAINT not_13 CHECK (VALUE <> 13) NOT VALID;
-        CREATE TYPE mood AS ENUM ('sad', 'happy'); ALTER TYPE mood ADD VALUE 'so, "so"' BEFORE 'happy';
+        CREATE TYPE mood AS ENUM ('sad', 'happy'); ALTER TYPE mood ADD VALUE 'so, "so"' BEFORE 'happy'; COMMIT;
         CREATE TYPE pair AS (a int, b text, m mood); CREATE TYPE span AS RANGE (subtype = float8);
         CREATE DOMAIN pairs AS pair[];
         CREATE TABLE t (p percent, m mood, c pair, a int[][], s span, t text[], ms int4multirange, ps pairs);
