@@ -182,7 +182,7 @@ def _last_after(stream: Iterator[Piece], check: Callable[[], None]) -> Iterator[
 
 def _whole_entries(section: Section, text: bytes) -> Iterator[Piece]:
     start = end = 0
-    for entry in entries(text):
+    for entry in entries(text) if len(text) > PIECE_BYTES else ():
         if end > start and end - start + len(entry.text) > PIECE_BYTES:
             yield Piece(section, None, (), 0, text[start:end], b"", b"")
             start = end

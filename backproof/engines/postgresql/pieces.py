@@ -79,14 +79,39 @@ class _Window:
         """Read another piece's worth; False at the end of the stream. Moves ``at`` to 1 at most."""
         # One byte before is kept: the newline that an end-of-table line needs ahead of it.
         keep = max(0, self.at - 1)
-        parts, wanted = [self.text[keep:]], self.piece_bytes
-        while wanted > 0 and not self.ended:
-            parts.append(self._stream.read(wanted))
-            wanted -= len(parts[-1])
-            self.ended = not parts[-1]
+        read = self._read(self.piece_bytes)
+        self.text = self.text[keep:] + read
         self.at -= keep
-        self.text = b"".join(parts)
-        return wanted < self.piece_bytes
+        return bool(read)
+
+    def _read(self, wanted: int) -> bytes:
+        """So many bytes, fewer only at the end."""
+        read = self._stream.read(wanted)
+        while len(read) < wanted and not self.ended:
+            further = self._stream.read(wanted - len(read))
+            read += further
+            self.ended = not further
+        return read
+
+    def whole_lines(self, end_mark: bytes) -> bytes | None:
+        """A piece's worth of lines in the usual case: what is at hand and what comes are amidst one table.
+
+        One copy less than putting the text together first. None where it is not the usual case: nothing is lost then.
+        """
+        carry = len(self.text) - self.at
+        if not 0 < carry < self.piece_bytes or _find(self.text, end_mark, self.at - 1, len(self.text)) >= 0:
+            return None
+        read = self._read(self.piece_bytes - carry)
+        seam = self.text[-len(end_mark) :] + read[: len(end_mark)]
+        cut = read.rfind(b"\n") + 1
+        if not cut or end_mark in seam or _find(read, end_mark, 0, len(read)) >= 0:
+            keep = max(0, self.at - 1)
+            self.text = self.text[keep:] + read
+            self.at -= keep
+            return None
+        lines = b"".join((memoryview(self.text)[self.at :], memoryview(read)[:cut]))
+        self.text, self.at = read, cut
+        return lines
 
     def take(self, end: int) -> bytes:
         """Hand over ``text[at:end]``."""
@@ -117,7 +142,7 @@ class _Window:
 
 
 def _find(text: bytes, wanted: bytes, start: int, end: int) -> int:
-    """``text.find``; where there is nothing in a long text, which is the usual case, ``rfind`` says so twice as fast."""
+    """``text.find``; that a long text does not hold it, which is the usual case, ``rfind`` says twice as fast."""
     near = min(end, start + _NEAR_BYTES)
     found = text.find(wanted, start, near)
     if found < 0 and near < end and text.rfind(wanted, near - len(wanted), end) >= 0:
@@ -202,6 +227,8 @@ def _statement_start(head: bytes) -> int:
 
 def _cut(window: _Window, end_mark: bytes, within: str) -> tuple[bytes, bool]:
     """The next whole lines, about a piece, and whether what they belong to ends behind them."""
+    if (lines := window.whole_lines(end_mark)) is not None:
+        return lines, window.find(end_mark, -1, len(end_mark) - 1) is not None
     size = window.piece_bytes
     end = window.find(end_mark, -1, size + len(end_mark) - 1)
     if end is not None:

@@ -84,7 +84,8 @@ def entries(text: bytes) -> Iterator[Entry]:
     start, header = 0, None
     for opens, following in _boundaries(text):
         # pg_dump sets tablespace and access method ahead of the header of the entry they are for.
-        lead = _LEADING.search(text, start, opens)
+        set_at = text.find(b"SET default_", start, opens)
+        lead = _LEADING.search(text, set_at, opens) if set_at >= 0 else None
         cut = lead.start() if lead else opens
         if cut > start:
             yield _entry(text[start:cut], header, settings)
