@@ -68,7 +68,8 @@ def create(target: Target, manifest: Manifest) -> bool:
             _require_empty(target, manifest)
             return False
         try:
-            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 {_locale(manifest, connection.server_version)}")
+            words = [_locale(manifest, connection.server_version), _owner(cursor, manifest)]
+            cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 {' '.join(words)}")
         except psycopg2.errors.DuplicateDatabase:
             raise AlreadyExists(f"database {target.database} was just made by somebody else", _REMEDY) from None
         cursor.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
@@ -135,6 +136,17 @@ def _locale(manifest: Manifest, server_version: int) -> str:
         "BUILTIN_LOCALE": settings.get("locale") if provider == "builtin" else None,
     }
     return " ".join(f"{word} {quote_literal(value)}" for word, value in words.items() if value)
+
+
+def _owner(cursor: Cursor, manifest: Manifest) -> str:
+    """From the start the owner it had, where the restoring role is no superuser: only the database's owner, and who is
+    a member of it, may make objects in ``public`` and give them to their owners."""
+    cursor.execute(
+        "SELECT FROM pg_catalog.pg_roles AS owner, pg_catalog.pg_roles AS me WHERE me.rolname = current_user"
+        " AND NOT me.rolsuper AND owner.rolname = %s AND pg_catalog.pg_has_role(owner.oid, 'MEMBER')",
+        [manifest.database.globals.get("owner")],
+    )
+    return f"OWNER {quote_ident(str(manifest.database.globals['owner']))}" if cursor.rowcount else ""
 
 
 def _global_statements(cursor: Cursor, name: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
