@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
@@ -211,10 +211,14 @@ def background(
         yield running
 
 
-def kill_all() -> None:
-    """End every live process group: the polite signal to all, a short wait, SIGKILL. From any thread."""
+def kill_all(spare: Collection[int] = ()) -> None:
+    """End every live process group: the polite signal to all, a short wait, SIGKILL. From any thread.
+
+    Args:
+        spare: pids of children that are not the caller's to end, such as ``live()`` returned when its run began.
+    """
     with _lock:
-        doomed = list(_live.values())
+        doomed = [running for running in _live.values() if running.pid not in spare]
     for running in doomed:
         running.signal(running.stop_signal)
     for running in _wait_until_ended(doomed, GRACE_SECONDS):

@@ -27,11 +27,12 @@ def stopping_cleanly() -> Iterator[None]:
     """Around a flow's body: whatever leaves it stops all that the run has started. Submitted tasks inherit it."""
     told = threading.Event()
     token = _told.set(told)
+    others = subprocesses.live()  # of this process, but not of this run
     try:
         yield
     except BaseException:
         told.set()  # first: a task whose child dies must neither try again nor take it for a verdict
-        subprocesses.kill_all()
+        subprocesses.kill_all(spare=others)
         raise
     finally:
         _told.reset(token)

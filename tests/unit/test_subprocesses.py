@@ -163,6 +163,16 @@ def test_kill_all_is_harmless_when_nothing_runs_and_when_called_twice_at_once():
         assert running.finish()[0] in (-signal.SIGKILL, -signal.SIGTERM)
 
 
+def test_kill_all_spares_what_is_not_the_callers():
+    with stream(["sleep", "60"]) as before:
+        spared = live()
+        with stream(["sleep", "60"]) as started:
+            kill_all(spare=spared)
+            assert started.finish()[0] == -signal.SIGTERM
+        assert before.alive()
+        before.stop()
+
+
 def test_a_forked_copy_of_this_process_does_not_end_our_children():
     with stream(["sleep", "60"]) as running:
         child = os.fork()
