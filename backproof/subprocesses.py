@@ -130,7 +130,7 @@ class _Tail:
 _live: dict[int, Running] = {}
 _lock = threading.RLock()
 # A forked copy of this process must not end what its parent started.
-os.register_at_fork(after_in_child=_live.clear)
+os.register_at_fork(after_in_child=lambda: _live.clear())
 
 
 def run(

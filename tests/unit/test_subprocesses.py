@@ -15,6 +15,12 @@ from backproof.subprocesses import Finished, background, environment, kill_all, 
 CANARY = "canary-5f1c"
 
 
+@pytest.fixture(autouse=True)
+def _a_registry_of_its_own(monkeypatch):
+    """So that nothing here ends the servers that other tests share."""
+    monkeypatch.setattr(subprocesses, "_live", {})
+
+
 def gone(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"Z", b"X")
