@@ -34,8 +34,8 @@ WITHOUT_INVENTORY = (
 )  # fmt: skip
 """Entries that hang on others, or that nothing silently loses."""
 
-BIG = "CREATE TABLE big AS SELECT i, repeat('x', 1000) AS t FROM generate_series(1, 20000) i"
-"""More than fits into pipes and buffers: its pg_dump still runs when the dump is open."""
+BIG = "CREATE TABLE big AS SELECT i, repeat('x', 1000) AS t FROM generate_series(1, 50000) i"
+"""More than fits into the buffers of pipe and sockets: its pg_dump and backend still run when the dump is open."""
 
 
 TERMINATE = """
@@ -192,7 +192,7 @@ def test_what_changes_between_schema_and_data_loses_nothing(
         inventory = dump.inventory()
         found = [*schema, *(piece for stream in dump.data() for piece in stream), *dump.finish()]
     changing.__exit__(None, None, None)
-    assert rows(found) == inventory.rows == {"public.big": 20000, "public.small": 1}
+    assert rows(found) == inventory.rows == {"public.big": 50000, "public.small": 1}
     assert {"TABLE public.big", "TABLE public.small", "INDEX public.small_a_idx1", "FUNCTION public.f()"} <= set(
         keys(found)
     )
@@ -314,7 +314,7 @@ def test_a_dump_that_was_injured_never_hands_over_its_last_piece(
     assert pg_dumps() == []
     assert ours(target) == 0
     with open_dump(target) as dump:
-        assert rows(drained(dump)) == {"public.big": 20000}
+        assert rows(drained(dump)) == {"public.big": 50000}
 
 
 @pytest.mark.parametrize("major", [15, 18])

@@ -147,7 +147,7 @@ def _open(connection: Connection, lock_seconds: float) -> Point:
     try:
         without_timeouts(connection)
         # No function of the database's own can come in the place of the system's.
-        _execute(connection, "SET search_path = pg_catalog; SET quote_all_identifiers = off")
+        _execute(connection, "SET search_path = pg_catalog; SET quote_all_identifiers = off; SET row_security = off")
         codec = _codec(connection)
         for _ in range(ATTEMPTS):
             try:
