@@ -77,14 +77,17 @@ def restore(
     Raises:
         AlreadyExists: ``into`` exists and is not empty.
         Permanent: the server lacks roles, extensions or tablespaces; they are named, and nothing was made.
-        Damaged, WrongKey: the copy is not what was sealed, or can't be opened; no database was made.
+        WrongKey, Damaged: the copy can't be opened, or is not what was sealed; no database was made, or with ``tables``
+            it was removed again.
     """
     manifest, store = catalog.manifest(fleet, plan, backup, store)
     engine, target = fleet.engine(plan), destination(fleet, plan, into)
     archive = catalog.open_archive(fleet, manifest, store)
     watch = Stopwatch(now)
     with watch.phase("check"):
-        archive.read(manifest.members[0])  # opens it: a wrong key shows before anything is made
+        archive.read(manifest.members[0])  # opens it: a wrong key shows at once
+        if tables is None:
+            archive.verify()  # what was changed anywhere shows before anything is made
         chosen = tuple(table.name for table in manifest.tables) if tables is None else engine.resolve(archive, tables)
         lacking = engine.lacks(target, manifest)
         _require(lacking, create_missing_roles)
