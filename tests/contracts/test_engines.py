@@ -1,0 +1,203 @@
+"""The contract of an engine, as ``backproof/engines/__init__.py`` words it, over every engine there is."""
+
+import itertools
+import os
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import sqlalchemy
+
+from backproof import engines
+from backproof.engines import Engine, find
+from backproof.errors import AlreadyExists, Busy, ConfigurationError, ConnectionLost, NotFound
+from backproof.records import Target
+from backproof.scratch import workspace
+from tests.support.engine_harness import HARNESSES, Harness
+from tests.support.round_trip import MemorySource, compared, expect_complete, taken
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class World:
+    """An engine, a server of its kind, and a filled database on it."""
+
+    harness: Harness
+    engine: Engine
+    server: Target
+    live: Target
+
+    def beside(self) -> Target:
+        """A database that does not exist yet."""
+        return self.server.to(f"contract_{os.getpid()}_{next(_numbers)}")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(harness, server) for harness in HARNESSES for server in harness.servers],
+    ids=lambda pair: pair[1],
+)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    harness, server_name = request.param
+    server: Target = request.getfixturevalue(server_name)
+    live = server.to(f"contract_live_{os.getpid()}")
+    harness.run(server, f"CREATE DATABASE {live.database}")
+    harness.run(live, harness.script)
+    world = World(harness, find(harness.engine), server, live)
+    yield world
+    world.engine.drop(live)
+
+
+@pytest.fixture(scope="module")
+def source(world: World) -> MemorySource:
+    return taken(world.engine, world.live)
+
+
+@pytest.fixture
+def beside(world: World) -> Iterator[Target]:
+    target = world.beside()
+    yield target
+    world.engine.drop(target)
+
+
+def test_every_engine_is_held_to_the_contract() -> None:
+    assert {module.name for module in pkgutil.iter_modules(engines.__path__)} == {each.engine for each in HARNESSES}
+
+
+def test_an_engine_is_found_by_each_of_its_names_and_an_unknown_one_is_told(world: World) -> None:
+    assert world.engine.name == world.harness.engine
+    for spelling in (world.engine.name, *world.engine.spellings):
+        assert find(spelling) is world.engine
+    with pytest.raises(ConfigurationError, match=world.engine.name):
+        find("no such engine")
+
+
+def test_a_dump_holds_what_the_catalogue_says_at_the_same_moment(source: MemorySource) -> None:
+    expect_complete(source)
+
+
+def test_pieces_of_a_table_follow_one_another_and_say_their_rows(world: World) -> None:
+    with world.engine.dump(world.live) as dump:
+        seen: list[str] = []
+        for stream in dump.data():
+            for table, pieces in itertools.groupby(stream, lambda piece: piece.table):
+                columns = {piece.columns for piece in pieces}
+                assert len(columns) == 1
+                if table is not None:
+                    seen.append(table)
+        assert len(seen) == len(set(seen))
+        assert {world.harness.child, world.harness.parent, world.harness.bare} <= set(seen)
+
+
+def test_two_dumps_of_the_same_rows_have_the_same_digests(world: World, source: MemorySource) -> None:
+    again = taken(world.engine, world.live)
+    assert again.manifest.tables == source.manifest.tables
+    assert again.manifest.entries == source.manifest.entries
+
+
+def test_entries_joined_are_the_text(world: World, source: MemorySource) -> None:
+    for section in ("schema", "finish"):
+        text = b"".join(source.texts[member.offset] for member in source.manifest.members if member.section == section)
+        assert b"".join(entry.text for entry in world.engine.entries(text)) == text
+
+
+def test_what_is_restored_dumps_the_same_again_in_the_same_order(
+    world: World, source: MemorySource, beside: Target
+) -> None:
+    assert world.engine.lacks(beside, source.manifest) == []
+    assert world.engine.create(beside, source.manifest) is True
+    assert world.engine.restore(source, beside, jobs=2, keep_order=True) == []
+    assert world.engine.apply_globals(beside, source.manifest) == []
+    assert compared(world.engine, source, taken(world.engine, beside), beside) == ()
+
+
+def test_progress_adds_up_to_the_plain_bytes(world: World, source: MemorySource, beside: Target) -> None:
+    done: list[int] = []
+    world.engine.create(beside, source.manifest)
+    world.engine.restore(source, beside, jobs=3, progress=done.append)
+    assert sum(done) == source.manifest.plain_bytes
+
+
+def test_a_database_that_holds_something_is_never_restored_into(
+    world: World, source: MemorySource, beside: Target
+) -> None:
+    assert world.engine.create(beside, source.manifest) is True
+    assert world.engine.create(beside, source.manifest) is False
+    world.engine.restore(source, beside, tables=[world.harness.parent])
+    with pytest.raises(AlreadyExists):
+        world.engine.create(beside, source.manifest)
+
+
+def test_one_table_alone_is_restored_by_reading_its_members_alone(
+    world: World, source: MemorySource, beside: Target
+) -> None:
+    world.engine.create(beside, source.manifest)
+    source.read_members.clear()
+    left_out = world.engine.restore(source, beside, tables=[world.harness.child])
+    assert {member.table for member in source.read_members if member.section == "data"} <= {None, world.harness.child}
+    assert any(world.harness.parent in sentence for sentence in left_out)
+    (wanted,) = (table for table in source.manifest.tables if table.name == world.harness.child)
+    assert world.engine.digest(beside, wanted) == wanted
+
+
+def test_a_table_that_is_not_there_is_refused_before_anything_is_done(
+    world: World, source: MemorySource, beside: Target
+) -> None:
+    world.engine.create(beside, source.manifest)
+    with pytest.raises(NotFound, match="chidl"):
+        world.engine.restore(source, beside, tables=["chidl"])
+    assert world.engine.create(beside, source.manifest) is False
+
+
+def test_an_export_of_everything_is_the_archive_s_text(world: World, source: MemorySource) -> None:
+    assert b"".join(world.engine.export(source, None)) == source.text
+
+
+def test_an_export_of_one_table_reads_no_other_table_s_rows(world: World, source: MemorySource) -> None:
+    source.read_members.clear()
+    text = b"".join(world.engine.export(source, [world.harness.parent]))
+    assert b"parent 10" in text
+    assert {member.table for member in source.read_members if member.section == "data"} <= {None, world.harness.parent}
+
+
+def test_a_digest_is_that_of_the_dump(world: World, source: MemorySource) -> None:
+    for table in source.manifest.tables:
+        assert world.engine.digest(world.live, table) == table
+
+
+def test_dropping_what_is_not_there_is_no_error(world: World) -> None:
+    world.engine.drop(world.beside())
+
+
+def test_one_writer_per_plan_and_the_lock_ends_with_its_holder(world: World) -> None:
+    with world.engine.lock(world.live, "shop"):
+        with pytest.raises(Busy), world.engine.lock(world.live, "shop"):
+            pass
+        with world.engine.lock(world.live, "another plan"):
+            pass
+    with world.engine.lock(world.live, "shop"):
+        pass
+
+
+def test_a_scratch_server_takes_the_archive_and_is_gone_afterwards(world: World, source: MemorySource) -> None:
+    with workspace("contract") as folder, world.engine.scratch(source.manifest, folder) as target:
+        world.engine.provide(target, source.manifest, world.engine.lacks(target, source.manifest))
+        world.engine.restore(source, target, jobs=2, keep_order=True)
+        world.engine.apply_globals(target, source.manifest)
+        assert compared(world.engine, source, taken(world.engine, target), target) == ()
+    with pytest.raises(ConnectionLost):
+        world.engine.digest(target, source.manifest.tables[0])
+    assert not folder.exists()
+
+
+def test_preflight_finds_nothing_failed_for_an_administrator(world: World) -> None:
+    assert [finding for finding in world.engine.findings(world.live) if finding.status == "failed"] == []
+
+
+def test_a_plan_s_checks_reach_the_database(world: World) -> None:
+    database = sqlalchemy.create_engine(world.engine.sqlalchemy_url(world.live))
+    with database.connect() as connection:
+        assert connection.execute(sqlalchemy.text("SELECT count(*) FROM child")).scalar() == 200
+    database.dispose()
