@@ -34,7 +34,8 @@ POSTGRESQL = Harness(
         CREATE TABLE parent (id serial PRIMARY KEY, name text); CREATE TABLE bare (id int);
         CREATE TABLE child (id int PRIMARY KEY, parent_id int REFERENCES parent, "some text" text);
         INSERT INTO parent (name) SELECT 'parent ' || i FROM generate_series(1, 10) i;
-        INSERT INTO child SELECT i, 1 + i % 10, repeat('ü' || E'\\\\\\n', (i * 7919) % 5000) FROM generate_series(1, 200) i;
+        INSERT INTO child SELECT i, 1 + i % 10, repeat('ü' || E'\\\\\\n', (i * 7919) % 5000)
+        FROM generate_series(1, 200) i;
         CREATE VIEW seen AS SELECT * FROM child; COMMENT ON TABLE child IS 'with text';
     """,
     child="public.child",
