@@ -81,22 +81,9 @@ def _entry_differences(pinned: Mapping[str, str], archived: EntryTexts, restored
             yield Difference(object=key, what=f"was in the database and did not come back{where}")
         elif key not in pinned:
             yield Difference(object=key, what="came back but was not in the database")
-        elif pinned[key] != came_back[key] and not _same_but_for_order(key, pinned, in_archive, archived, restored):
+        elif pinned[key] != came_back[key]:
             where = "" if in_archive.get(key) == pinned[key] else "; the archive's own text differs as well"
             yield Difference(object=key, what=f"its definition came back changed{where}")
-
-
-def _same_but_for_order(
-    key: str, pinned: Mapping[str, str], in_archive: Mapping[str, str], archived: EntryTexts, restored: EntryTexts
-) -> bool:
-    """Columns of inherited and typed tables legitimately come back in another order; nothing else may."""
-    if not key.startswith(("TABLE ", "FOREIGN TABLE ")) or in_archive.get(key) != pinned[key]:
-        return False
-    return _lines(archived.text(key)) == _lines(restored.text(key))
-
-
-def _lines(text: bytes) -> list[bytes]:
-    return sorted(line.strip().rstrip(b",") for line in text.splitlines())
 
 
 def _table_differences(manifest: Manifest, restored: Mapping[str, Table], redigest: Redigest) -> Iterable[Difference]:
