@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from backproof import subprocesses
 from backproof.errors import MissingTool, Permanent, Transient
-from backproof.subprocesses import Finished, background, environment, kill_all, live, run, secret_file, stream
+from backproof.subprocesses import Finished, background, children, environment, kill_all, live, run, secret_file, stream
 
 CANARY = "canary-5f1c"
 
@@ -18,7 +17,7 @@ CANARY = "canary-5f1c"
 @pytest.fixture(autouse=True)
 def _a_registry_of_its_own(monkeypatch):
     """So that nothing here ends the servers that other tests share."""
-    monkeypatch.setattr(subprocesses, "_live", {})
+    monkeypatch.setattr(children, "_live", {})
 
 
 def gone(pid: int) -> bool:
@@ -134,7 +133,7 @@ def test_stderr_never_blocks_a_program_and_only_its_end_is_kept():
         returncode, stderr = running.finish()
     assert returncode == 0
     assert stderr.endswith("the reason\n")
-    assert len(stderr) == subprocesses.STDERR_BYTES
+    assert len(stderr) == children.STDERR_BYTES
 
 
 def test_kill_all_ends_streams_that_other_threads_wait_for():
@@ -154,7 +153,7 @@ def test_kill_all_ends_streams_that_other_threads_wait_for():
     for thread in threads:
         thread.join(10)
     assert statuses == [-signal.SIGTERM] * 5
-    assert time.monotonic() - begun < subprocesses.GRACE_SECONDS + 1
+    assert time.monotonic() - begun < children.GRACE_SECONDS + 1
     assert live() == []
 
 
