@@ -17,6 +17,7 @@ from prefect.context import tags
 from prefect.states import Crashed
 
 from deployments.servers import processes
+from tasks import stopping
 
 TAG = "terminal"
 
@@ -25,6 +26,7 @@ TAG = "terminal"
 def terminal_run() -> Iterator[None]:
     """Runs started inside say whose they are; those of this machine whose process is dead are marked ``Crashed``."""
     mark_the_dead()
+    stopping.own_process = True
     with tags(TAG, f"process:{socket.gethostname()}:{os.getpid()}:{processes.started(os.getpid())}"):
         yield
 
