@@ -80,6 +80,8 @@ class Proxy:
     upstream_url: str
     requests: list[str] = field(default_factory=list)
     """``METHOD /path?query``, in order of arrival."""
+    starts: list[int] = field(default_factory=list)
+    """The first byte that each request for a range asked for."""
     bytes_forwarded: int = 0
     faults: list[Fault] = field(default_factory=list)
 
@@ -136,6 +138,7 @@ class Proxy:
         head = await client.head()
         method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         self.requests.append(f"{method} {target}")
+        self.starts += map(int, re.findall(rb"(?i)\r\nrange: *bytes=(\d+)-", head))
         fault = next((each for each in self.faults if each.fits(method, target)), None)
         if fault and fault.kind == "answer":
             await self._answer(client, method, fault)
