@@ -31,7 +31,8 @@ def scratch(manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ())
     major = int(manifest.database.server_version.partition(".")[0])
     _check_room(manifest, folder)
     _check_programs(major, tool_folders)
-    with private_server(major, folder / "server", tool_folders=tool_folders) as server:
+    # The cluster's own locale matters to nothing, and this one is everywhere.
+    with private_server(major, folder / "server", tool_folders=tool_folders, locale="C") as server:
         target = server.to(DATABASE)
         _prepare(target, manifest)
         yield target
@@ -65,4 +66,5 @@ def _prepare(target: Target, manifest: Manifest) -> None:
     except Transient:
         raise
     except BackproofError as error:
-        raise CannotProve(f"no database that fits can be made here: {error.fact}", error.remedy) from None
+        remedy = error.remedy or "Set verify_on: server in the plan."
+        raise CannotProve(f"no database that fits can be made here: {error.fact}", remedy) from None
