@@ -10,7 +10,7 @@ from backproof.errors import ConfigurationError
 from backproof.records import Lack, Target
 from backproof.scratch import workspace
 from tests.support.postgres_fixtures import MAJORS, FreshDatabase, execute, server
-from tests.support.round_trip import round_trip, taken
+from tests.support.round_trip import compared, round_trip, taken
 
 ROLES = """
 DO $$ BEGIN
@@ -201,6 +201,35 @@ def test_a_server_in_another_time_zone_with_other_ways_of_writing_values_is_prov
         execute(live, "INSERT INTO t VALUES ('2025-07-01 12:00+00', '\\x00ff41', '1 day 2 hours', '2025-02-01', 0.1)")
         with round_trip(engine, live, scratch.to("far beside")) as returned:
             assert returned.differences == ()
+
+
+def test_a_trigger_on_login_does_not_change_what_is_being_proven(
+    engine: Engine, postgres18: Target, fresh_database: FreshDatabase
+) -> None:
+    live = fresh_database(
+        postgres18,
+        """CREATE TABLE logins (who text); CREATE FUNCTION seen() RETURNS event_trigger LANGUAGE plpgsql AS
+        'BEGIN INSERT INTO public.logins VALUES (session_user); END';
+        CREATE EVENT TRIGGER seen ON login EXECUTE FUNCTION seen();""",
+    )
+    source = taken(engine, live)
+    with workspace("login") as folder, engine.scratch(source.manifest, folder) as target:
+        engine.restore(source, target, keep_order=True)
+        for _ in range(2):
+            found = compared(engine, source, taken(engine, target), target)
+            assert [each for each in found if "GLOBAL" not in each.object] == []
+
+
+def test_money_is_read_as_it_was_written(engine: Engine, postgres15: Target, fresh_database: FreshDatabase) -> None:
+    live = fresh_database(postgres15, "CREATE TABLE t (a money); INSERT INTO t VALUES (1234.56::numeric::money)")
+    source = taken(engine, live)
+    parameters = source.manifest.database.server["parameters"]
+    assert isinstance(parameters, dict)
+    assert parameters["lc_monetary"]
+    with workspace("money") as folder, engine.scratch(source.manifest, folder) as target:
+        engine.restore(source, target)
+        assert execute(target, "SHOW lc_monetary") == [(parameters["lc_monetary"],)]
+        assert execute(target, "SELECT a::numeric::text FROM t") == [("1234.56",)]
 
 
 def test_the_builtin_locale_provider_comes_back(

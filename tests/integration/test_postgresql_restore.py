@@ -180,6 +180,20 @@ def test_an_export_is_the_archive_s_text_and_psql_restores_it(
     assert entries_and_rows == []
 
 
+@pytest.mark.parametrize("chosen", [None, ["public.users"]], ids=["all", "some"])
+@pytest.mark.parametrize("where", [b"CREATE TABLE public.users", b"\n\\.\n", b"SELECT pg_catalog.setval("])
+def test_an_export_never_holds_a_command_that_psql_would_run(
+    engine: Engine, shop: MemorySource, chosen: list[str] | None, where: bytes
+) -> None:
+    commanded = shop.replaced(
+        lambda member, text: text.replace(
+            where, where + b"\\! true\n" if where.endswith(b"\n") else b"\\! true\n" + where, 1
+        )
+    )
+    with pytest.raises(Damaged):
+        list(engine.export(commanded, chosen))
+
+
 def test_psql_restores_an_export_of_some_tables(engine: Engine, shop: MemorySource, empty: Target) -> None:
     finished = psql(empty, b"".join(engine.export(shop, ["orders", "log"])))
     assert (finished.returncode, finished.stderr) == (0, b"")

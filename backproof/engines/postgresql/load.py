@@ -74,21 +74,25 @@ def load(
         keep: given a member without a table and its text, the statements of it that are wanted.
     """
     queue = _Queue(work)
-    with ThreadPoolExecutor(jobs, thread_name_prefix="read") as readers:
+    readers = ThreadPoolExecutor(jobs, thread_name_prefix="read")
 
-        def worker(connection: Connection) -> None:
-            ahead: Future[bytes] | None = None
-            current = queue.next(None)
-            while current is not None:
-                sessions.check()
-                plain = (ahead or readers.submit(source.read, current.member)).result()
-                following = queue.next(current)
-                ahead = readers.submit(source.read, following.member) if following is not None else None
-                _load_member(sessions, connection, current, plain, keep)
-                progress(current.member.plain_bytes)
-                current = following
+    def worker(connection: Connection) -> None:
+        ahead: Future[bytes] | None = None
+        current = queue.next(None)
+        while current is not None:
+            sessions.check()
+            plain = (ahead or readers.submit(source.read, current.member)).result()
+            following = queue.next(current)
+            ahead = readers.submit(source.read, following.member) if following is not None else None
+            _load_member(sessions, connection, current, plain, keep)
+            progress(current.member.plain_bytes)
+            current = following
 
+    try:
         sessions.together([worker] * jobs)
+    finally:
+        # After an error nobody wants what a slow store may still be sending.
+        readers.shutdown(wait=not sessions.stopped.is_set(), cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +136,13 @@ def _load_member(
     keep: Callable[[Member, bytes], list[bytes]],
 ) -> None:
     member = turn.member
-    found = statement(plain, 0)
-    copy = _COPY.fullmatch(plain, *found) if found else None
-    if found is None or copy is None:
+    if (copy := copy_statement(member, plain)) is None:
         statements = keep(member, plain)
         if statements:
             execute(connection, b"\n".join(statements), member.table or "sequence values")
         return
-    if decode(copy[1]) != member.table:
-        raise Damaged(f"a member that should hold rows of {member.table} holds others", _REMEDY)
-    start = found[1] + 1
-    rows = _Rows(plain, start, _end_of_rows(plain, start, member), sessions)
+    start = copy.end() + 1
+    rows = _Rows(plain, start, end_of_rows(plain, start, member), sessions)
     if turn.begins:
         execute(connection, b"BEGIN; TRUNCATE ONLY %b;" % copy[1], f"rows of {member.table}")
     try:
@@ -161,7 +161,20 @@ def _load_member(
         execute(connection, b"COMMIT", f"rows of {member.table}")
 
 
-def _end_of_rows(plain: bytes, start: int, member: Member) -> int:
+def copy_statement(member: Member, plain: bytes) -> re.Match[bytes] | None:
+    """The COPY that opens a member of rows, its first group the table; None for a member of statements.
+
+    Raises:
+        Damaged: the rows are another table's.
+    """
+    found = statement(plain, 0)
+    copy = _COPY.fullmatch(plain, *found) if found else None
+    if copy is not None and decode(copy[1]) != member.table:
+        raise Damaged(f"a member that should hold rows of {member.table} holds others", _REMEDY)
+    return copy
+
+
+def end_of_rows(plain: bytes, start: int, member: Member) -> int:
     r"""Where the rows end: at the first line ``\.``, after which nothing but blanks and comments may come."""
     end = start if plain.startswith(b"\\.\n", start) else plain.find(b"\n\\.\n", start) + 1
     if end < start or _AFTER_ROWS.fullmatch(plain, end + 3) is None:

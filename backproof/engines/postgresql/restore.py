@@ -3,9 +3,14 @@
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+import psycopg2
+import psycopg2.errors
 
 from backproof.engines import Entry, Progress, Source, no_progress
 from backproof.engines.postgresql.closure import FRAME
+from backproof.engines.postgresql.connect import connected, quote_literal
 from backproof.engines.postgresql.finish import Stage, stages
 from backproof.engines.postgresql.guard import permitted
 from backproof.engines.postgresql.load import lanes, load
@@ -15,7 +20,7 @@ from backproof.engines.postgresql.select import Selection, choose
 from backproof.engines.postgresql.sessions import Connection, Sessions, execute
 from backproof.engines.postgresql.text import decode
 from backproof.errors import AccessDenied, RestoreFailed
-from backproof.records import Member, Target
+from backproof.records import Manifest, Member, Target
 
 _SETTING = re.compile(rb"SET ([a-z_]+) = ")
 _SUBSCRIPTION = re.compile(rb"CREATE SUBSCRIPTION (" + NAME + rb") ")
@@ -56,8 +61,9 @@ def restore(
     """
     script = Script.read(source)
     selection = choose(source.manifest, script, tables)
-    wording = _Wording(target)
-    with Sessions(target, [*wording.fit(script.settings.values()), b"SET synchronous_commit = off;"]) as sessions:
+    wording = _Wording(target, source.manifest)
+    settings = [*wording.fit(script.settings.values()), *wording.monetary, b"SET synchronous_commit = off;"]
+    with Sessions(target, settings) as sessions:
         restoring = _Restoring(sessions, source, selection, wording, max(1, jobs), progress)
         restoring.define()
         restoring.fill(keep_order)
@@ -69,11 +75,18 @@ def restore(
 class _Wording:
     """Fits statements to a server: what a newer dump tool sets and this server does not know is left out."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, manifest: Manifest) -> None:
         self._unknown: dict[str, None] = {}
-        with Sessions(target, ()) as sessions, sessions.one() as connection, connection.cursor() as cursor:
+        self.monetary: list[bytes] = []
+        """How amounts of money are read: pg_dump writes them in the server's way, and does not say which that is."""
+        with connected(target, application_name="backproof restore") as connection, connection.cursor() as cursor:
             cursor.execute("SELECT name FROM pg_catalog.pg_settings")
             self._known = frozenset(name for (name,) in cursor.fetchall())
+            parameters = manifest.database.server.get("parameters")
+            if isinstance(parameters, dict) and isinstance(way := parameters.get("lc_monetary"), str):
+                with suppress(psycopg2.errors.InvalidParameterValue):
+                    cursor.execute("SELECT pg_catalog.set_config('lc_monetary', %s, true)", [way])
+                    self.monetary = [f"SET lc_monetary = {quote_literal(way)};".encode()]
 
     def fit(self, statements: Iterable[bytes]) -> list[bytes]:
         """The statements that this server understands."""

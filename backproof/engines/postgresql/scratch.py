@@ -2,10 +2,13 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psycopg2.errors
+
 from backproof.engines.postgresql import binaries, provide
+from backproof.engines.postgresql.connect import connected, quote_literal
 from backproof.engines.postgresql.server import private_server
 from backproof.errors import BackproofError, CannotProve, MissingTool, Transient
 from backproof.records import Manifest, Target
@@ -68,3 +71,18 @@ def _prepare(target: Target, manifest: Manifest) -> None:
     except BackproofError as error:
         remedy = error.remedy or "Set verify_on: server in the plan."
         raise CannotProve(f"no database that fits can be made here: {error.fact}", remedy) from None
+    _accustom(target, manifest)
+
+
+def _accustom(target: Target, manifest: Manifest) -> None:
+    """Let whoever connects here write money as the backup's server did, and not set off event triggers.
+
+    From 17 on a database may have one that fires on login, and writes: what was restored would change by looking at it.
+    """
+    parameters = manifest.database.server.get("parameters")
+    monetary = parameters.get("lc_monetary") if isinstance(parameters, dict) else None
+    with connected(target) as connection, connection.cursor() as cursor:
+        for name, value in (("event_triggers", "off"), ("lc_monetary", monetary or "C")):
+            # Servers before 17 know no such setting; a locale that is not here matters to columns of money alone.
+            with suppress(psycopg2.errors.UndefinedObject, psycopg2.errors.InvalidParameterValue):
+                cursor.execute(f"ALTER ROLE CURRENT_USER SET {name} = {quote_literal(str(value))}")

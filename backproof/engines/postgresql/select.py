@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from backproof.engines import Entry, Source
 from backproof.engines.postgresql.closure import FRAME, Closure
+from backproof.engines.postgresql.guard import permitted
+from backproof.engines.postgresql.load import copy_statement, end_of_rows
 from backproof.engines.postgresql.script import QUALIFIED, Script, created, partition_parents
 from backproof.engines.postgresql.text import LARGE_OBJECTS, decode, entries
 from backproof.errors import ConfigurationError, NotFound
@@ -115,19 +117,31 @@ def export(source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
 
     Raises:
         NotFound, ConfigurationError: as ``choose``, before the first byte.
+        Damaged: the archive holds what pg_dump never writes, such as a command that psql would run.
     """
     if tables is None:
         for member in source.manifest.members:
-            yield source.read(member)
+            yield _guarded(member, source.read(member))
         return
     script = Script.read(source)
     selection = choose(source.manifest, script, tables)
-    yield _plain(selection.schema)
+    permitted(schema := _plain(selection.schema))
+    yield schema
     for member in selection.members:
-        text = source.read(member)
+        text = _guarded(member, source.read(member))
         yield text if member.table is not None else selection.apart(text)
     # It counts the members of the whole archive, which this is not.
-    yield _MEMBER_COUNT.sub(b"", _plain(selection.finish))
+    permitted(finish := _plain(selection.finish))
+    yield _MEMBER_COUNT.sub(b"", finish)
+
+
+def _guarded(member: Member, text: bytes) -> bytes:
+    """The text, once it is known to hold nothing that a shell-capable client could be led astray by."""
+    if (copy := copy_statement(member, text)) is not None:
+        end_of_rows(text, copy.end() + 1, member)
+    else:
+        permitted(text, large_objects=member.table is not None)
+    return text
 
 
 def _plain(chosen: Iterable[Entry]) -> bytes:

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 
 from backproof.engines.postgresql.connect import connect, translate
@@ -14,6 +15,7 @@ from backproof.records import Target
 
 Connection = psycopg2.extensions.connection
 
+_PATIENCE_SECONDS = 5.0
 _REMEDY = "The archive was not changed. Remove the cause, drop the new database and restore again."
 
 
@@ -68,8 +70,11 @@ class Sessions:
             for thread in threads:
                 thread.join()
         except BaseException:
-            # Ctrl-C or a cancelled run: what the threads wait for ends with their connections.
+            # Ctrl-C or a cancelled run: what the threads wait for ends with their statements.
             self.stop()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join(_PATIENCE_SECONDS)
             raise
         if errors:
             raise errors[0]
