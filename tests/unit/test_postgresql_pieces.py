@@ -186,3 +186,22 @@ def test_a_cut_dump_is_refused_wherever_it_is_cut() -> None:
 def test_a_psql_command_between_tables_is_refused() -> None:
     with pytest.raises(Damaged, match="psql command"):
         cut(PREAMBLE + copy("t", ["a"], [b"1"]) + b"\\! id\n" + CLOSING)
+
+
+@pytest.mark.parametrize("size", [1, 100, 250, 1000])
+def test_what_belongs_to_no_table_is_cut_between_entries(size: int) -> None:
+    metadata = b"--\n-- Name: 7..9; Type: BLOB METADATA; Schema: -; Owner: shop\n--\n\n" + b"".join(
+        b"SELECT pg_catalog.lo_create('%d');\n" % oid for oid in (7, 8, 9)
+    )
+    text = PREAMBLE + setval("a") + metadata + b"\n" + setval("b") + copy("t", ["a"], [b"1"]) + setval("c") + CLOSING
+    found = cut(text, size)
+    keys = [entry.key for piece in found if piece.table is None for entry in entries(piece.head)]
+    assert keys == [
+        "PREAMBLE",
+        "SEQUENCE SET public.a",
+        "BLOB METADATA 7..9",
+        "SEQUENCE SET public.b",
+        "SEQUENCE SET public.c",
+        "CLOSING",
+    ]
+    assert whole(found) == text

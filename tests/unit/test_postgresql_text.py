@@ -3,6 +3,7 @@
 import pytest
 
 from backproof.engines import Entry
+from backproof.engines.postgresql.dump import _whole_entries
 from backproof.engines.postgresql.text import canonical, entries, key, preamble_settings, statements
 from backproof.errors import Damaged
 
@@ -206,3 +207,16 @@ def test_names_in_another_encoding_are_kept_apart() -> None:
     header = b"--\n-- Name: %s; Type: TABLE; Schema: public; Owner: shop\n--\n\nCREATE TABLE public.%s ();\n"
     found = [only(header % (name, name)).key for name in (b"caf\xe9", b"caf\xe8", "café".encode())]
     assert found == ["TABLE public.café", "TABLE public.cafè", "TABLE public.café"]
+
+
+@pytest.mark.parametrize("size", [1, 200, 500, 1 << 20])
+def test_a_long_schema_is_cut_between_entries_that_mean_the_same_alone(size: int) -> None:
+    fast = b"SET default_tablespace = fast;\n\nSET default_table_access_method = heap;\n\n"
+    slow = b"SET default_tablespace = '';\n\n"
+    table = "CREATE TABLE public.{0} (\n    a integer\n);"
+    tables = [entry("TABLE", name, table.format(name)) for name in "abcdef"]
+    function = entry("FUNCTION", "f()", "CREATE FUNCTION public.f() RETURNS integer AS $$ select 1 $$;")
+    text = PREAMBLE + fast + tables[0] + tables[1] + function + tables[2] + slow + b"".join(tables[3:]) + CLOSING
+    found = [each for piece in _whole_entries("schema", text, size) for each in entries(piece.head)]
+    assert [(each.key, canonical(each)) for each in found] == [(each.key, canonical(each)) for each in entries(text)]
+    assert b"fast" in canonical(found[2])

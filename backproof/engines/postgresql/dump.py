@@ -180,14 +180,17 @@ def _last_after(stream: Iterator[Piece], check: Callable[[], None]) -> Iterator[
     yield held
 
 
-def _whole_entries(section: Section, text: bytes) -> Iterator[Piece]:
+def _whole_entries(section: Section, text: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
     start = end = 0
-    for entry in entries(text) if len(text) > PIECE_BYTES else ():
-        if end > start and end - start + len(entry.text) > PIECE_BYTES:
-            yield Piece(section, None, (), 0, text[start:end], b"", b"")
-            start = end
+    opening = in_force = b""
+    for entry in entries(text) if len(text) > piece_bytes else ():
+        if end > start and end - start + len(entry.text) > piece_bytes:
+            yield Piece(section, None, (), 0, opening + text[start:end], b"", b"")
+            # The tablespace set in one piece is in force in the next, which must be understood alone.
+            start, opening = end, b"".join(line + b"\n\n" for line in in_force.splitlines())
         end += len(entry.text)
-    yield Piece(section, None, (), 0, text[start:], b"", b"")
+        in_force = entry.settings or in_force
+    yield Piece(section, None, (), 0, opening + text[start:], b"", b"")
 
 
 def _tool(point: Point, tool_folders: Sequence[Path], tool_version: str | None) -> binaries.Installation:

@@ -153,7 +153,7 @@ def _find(text: bytes, wanted: bytes, start: int, end: int) -> int:
 def _next_content(window: _Window) -> tuple[bytes, bytes, str, tuple[str, ...]] | None:
     """Everything up to the next table or large objects: plain text before, its head, name and columns.
 
-    None where only closing words remain. Long plain text comes in parts, with an empty table name.
+    None where only closing words remain. Long plain text comes in parts of whole entries, with an empty table name.
     """
     length = 0
     while (found := _statement(window, length)) is not None:
@@ -170,9 +170,9 @@ def _next_content(window: _Window) -> tuple[bytes, bytes, str, tuple[str, ...]] 
                 return plain, head, decode(copy[1]), _columns(copy[2] or b"")
             tag = decode(header[1]) if header else LARGE_OBJECTS
             return plain, head, tag if tag == LARGE_OBJECTS else f"{LARGE_OBJECTS} {tag}", ()
+        if header is not None and length + header.start() >= window.piece_bytes:
+            return window.take(window.at + length + header.start()), b"", "", ()
         length = end
-        if length >= window.piece_bytes:
-            return window.take(window.at + length) + window.blank_lines(), b"", "", ()
     return None
 
 
