@@ -197,6 +197,12 @@ class Finding(Record):
     status: Literal["ok", "warning", "failed"]
     found: str
     remedy: str = ""
+    brief: str = ""
+    """What a run says of it instead, where all of it would alarm on each run; ``doctor`` tells it in full."""
+
+    def line(self) -> str:
+        """For the log of a run."""
+        return self.brief or f"{self.check}: {self.found}. {self.remedy}".strip()
 
 
 class Lack(Record):

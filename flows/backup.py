@@ -67,7 +67,7 @@ def backup(plan: str, kind: Literal["daily", "monthly", "manual", "safety"] = "m
             sealed,
             {store: _outcome(copied) for store, copied in copies.items()},
             _outcome(proof) if proof else None,
-            tuple(f"{f.check}: {f.found}. {f.remedy}" for f in findings if f.status == "warning"),
+            tuple(finding.line() for finding in findings if finding.status == "warning"),
         )
         proven = run.outcome == "proven"
         publish.submit(

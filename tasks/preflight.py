@@ -14,6 +14,6 @@ def preflight(plan: str) -> list[Finding]:
     findings = operation.preflight(load_fleet(plan), plan)
     for finding in findings:
         if finding.status == "warning":
-            log(f"{finding.check}: {finding.found}. {finding.remedy}", logging.WARNING)
+            log(finding.line(), logging.WARNING)
     operation.require(findings)
     return findings

@@ -1,12 +1,15 @@
 """``backproof check``: is the fleet file right? Offline."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
-from backproof.fleet import Fleet, LocalStoreSpec
 from deployments.cli import speaking
 from deployments.cli.session import Session, pass_session, without_escrow
+
+if TYPE_CHECKING:
+    from backproof.fleet import Fleet
 
 
 @click.command("check", short_help="Validate fleet.yaml, offline.")
@@ -25,7 +28,7 @@ def check_command(session: Session) -> None:
     )
 
 
-def _plan(fleet: Fleet, name: str) -> dict[str, object]:
+def _plan(fleet: "Fleet", name: str) -> dict[str, object]:
     """Build whatever can be built offline, so that what is wrong with it is found now."""
     from backproof.errors import ConfigurationError
     from backproof.operations.checks import judge
@@ -47,7 +50,9 @@ def _plan(fleet: Fleet, name: str) -> dict[str, object]:
     }
 
 
-def _warnings(fleet: Fleet) -> Iterator[str]:
+def _warnings(fleet: "Fleet") -> Iterator[str]:
+    from backproof.fleet import LocalStoreSpec
+
     if not fleet.spec.plans:
         yield "there is no plan: nothing is protected"
     for name, plan in fleet.spec.plans.items():
@@ -62,7 +67,7 @@ def _warnings(fleet: Fleet) -> Iterator[str]:
             yield f"databases.{plan.database}.password is empty"
 
 
-def _say(session: Session, fleet: Fleet, plans: list[dict[str, object]]) -> None:
+def _say(session: Session, fleet: "Fleet", plans: list[dict[str, object]]) -> None:
     speaking.say(f"{session.fleet_path} is right.")
     if plans:
         speaking.say("")

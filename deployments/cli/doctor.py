@@ -21,7 +21,7 @@ def doctor_command(session: Session, plan: str, print_grants: bool) -> int:
     """Run every preflight check of PLAN: keys, database, rights, tools, stores, space. Exit status 1 if one failed."""
     from backproof.operations.preflight import preflight
 
-    fleet = session.fleet(plan)
+    fleet = session.fleet(plan, warn=print_grants)  # else a finding says it
     if print_grants:
         grants = fleet.engine(plan).grants(fleet.target(plan))
         session.answer({"backup": grants.backup, "restore": grants.restore}, lambda: _say_grants(grants))

@@ -30,7 +30,7 @@ def backup_command(session: Session, plan: str, kind: str, verify: bool) -> int:
     Runs the scheduler's own flow: against PREFECT_API_URL where it is set, else against a private Prefect server. Exit
     status 3: the backup is safe; a copy, or the chance to prove it, is missing.
     """
-    _prepare(session, plan)
+    _prepare(session, plan, warn=False)  # the run's own preflight warns
     from flows.backup import backup
     from flows.record import BackupRun
 
@@ -67,9 +67,9 @@ def verify_command(session: Session, plan: str, backup: str, store: str | None) 
     return {"proven": exits.DONE, "failed": exits.FAILED, "could-not-run": exits.COULD_NOT_RUN}[run.outcome]
 
 
-def _prepare(session: Session, plan: str) -> None:
+def _prepare(session: Session, plan: str, warn: bool = True) -> None:
     """Check what can be checked without Prefect; then choose its server, before anything imports it."""
-    session.fleet(plan)
+    session.fleet(plan, warn)
     from deployments.servers.prefect import ensure_api
 
     os.environ["BACKPROOF_FLEET"] = str(session.fleet_path.absolute())

@@ -23,14 +23,15 @@ class Session:
     json: bool = False
     verbose: bool = False
 
-    def fleet(self, plan: str | None = None) -> "Fleet":
+    def fleet(self, plan: str | None = None, warn: bool = True) -> "Fleet":
         """Load the fleet; with a plan, make sure that there is one, and warn where it has no escrow key."""
         from backproof.fleet import Fleet, load
 
         fleet = Fleet(load(self.fleet_path, os.environ))
         if plan is not None:
             fleet.plan(plan)
-            self.warn_without_escrow(fleet, [plan])
+            if warn:
+                self.warn_without_escrow(fleet, [plan])
         return fleet
 
     def warn_without_escrow(self, fleet: "Fleet", plans: Iterable[str]) -> None:

@@ -87,6 +87,7 @@ def _dump_tool(installation: binaries.Installation, major: int) -> Finding:
             "pg_dump",
             f"{found}: before {major}.{floor} a dump of a hostile database can run commands in psql",
             f"Update to {major}.{floor} or later. Backproof's own restore is not affected: it never runs psql.",
+            f"pg_dump: {installation.version} will do; {major}.{floor} is safer for exports that psql restores",
         )
     return _ok("pg_dump", found)
 
@@ -260,8 +261,8 @@ def _ok(check: str, found: str) -> Finding:
     return Finding(check=check, status="ok", found=found)
 
 
-def _warning(check: str, found: str, remedy: str) -> Finding:
-    return Finding(check=check, status="warning", found=found, remedy=remedy)
+def _warning(check: str, found: str, remedy: str, brief: str = "") -> Finding:
+    return Finding(check=check, status="warning", found=found, remedy=remedy, brief=brief)
 
 
 def _missing(check: str, found: str, remedy: str) -> Finding:
