@@ -155,3 +155,20 @@ def test_an_accepted_lie_passes_by_name_and_reason_and_a_stale_acceptance_is_rep
     proof = prove(fleet, PLAN, "latest", "near")
     assert (proof.verdict, proof.unused_accepts) == ("passed", ("VIEW public.gone",)), proof.reason
     assert [difference.accepted for difference in proof.differences] == ["made anew at every release"]
+
+
+def test_a_view_that_can_not_be_refreshed_again_fails_the_proof_unless_the_plan_accepts_it(
+    postgres18: Target, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    schema = """
+    CREATE FUNCTION here() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN current_setting('shop.here'); END $$;
+    SET shop.here = 'yes'; CREATE MATERIALIZED VIEW places AS SELECT here();
+    """
+    accept = [{"object": "MATERIALIZED VIEW DATA public.places", "reason": "made by the application"}]
+    database = fresh_database(postgres18, schema)
+    described_once = described(database, tmp_path)
+    seal(built(described_once, tmp_path), PLAN, "manual")
+    proof = prove(built(described_once, tmp_path), PLAN, "latest", "near")
+    assert (proof.verdict, [found.object for found in proof.differences]) == ("failed", [accept[0]["object"]])
+    described_once["plans"][PLAN]["accept"] = accept
+    assert prove(built(described_once, tmp_path), PLAN, "latest", "near").verdict == "passed"
