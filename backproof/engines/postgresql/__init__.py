@@ -8,7 +8,8 @@ lists backups does not load a driver.
     dump      point (locks and snapshot)  pgdump (the program)  pieces (the data section)
               globals, inventory, needs (the catalogue)
     text      lexer (statements)  text (entries)
-    restore   script, select, load, schedule, finish, sessions, guard, provide
+    restore   script, select, closure (some tables)  load  finish, schedule  sessions, guard
+              provide, database, digest
     servers   binaries, runtime, server, findings, grants
 """
 
@@ -83,7 +84,7 @@ class PostgreSQL:
 
     def create(self, target: Target, manifest: Manifest) -> bool:
         """Make the empty database."""
-        from backproof.engines.postgresql.provide import create
+        from backproof.engines.postgresql.database import create
 
         return create(target, manifest)
 
@@ -109,13 +110,13 @@ class PostgreSQL:
 
     def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:
         """Owner, privileges, settings, comment of the database."""
-        from backproof.engines.postgresql.provide import apply_globals
+        from backproof.engines.postgresql.database import apply_globals
 
         return apply_globals(target, manifest)
 
     def drop(self, target: Target) -> None:
         """Remove a database that ``create`` made."""
-        from backproof.engines.postgresql.provide import drop
+        from backproof.engines.postgresql.database import drop
 
         drop(target)
 

@@ -8,11 +8,9 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from backproof.engines.postgresql.connect import connected, quote_ident, translate
-from backproof.engines.postgresql.database import apply_globals, create, drop, maintenance
+from backproof.engines.postgresql.database import maintenance
 from backproof.errors import ConfigurationError
 from backproof.records import Lack, Manifest, Target
-
-__all__ = ["apply_globals", "create", "drop", "lacks", "provide"]
 
 _ATTRIBUTES = ("superuser", "createrole", "createdb", "replication", "bypassrls", "inherit")
 _BUILTIN_SINCE = 170000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg2.errors
 
-from backproof.engines.postgresql import binaries, provide
+from backproof.engines.postgresql import binaries, database, provide
 from backproof.engines.postgresql.connect import connected, quote_literal
 from backproof.engines.postgresql.server import private_server
 from backproof.errors import BackproofError, CannotProve, MissingTool, Transient
@@ -65,7 +65,7 @@ def _prepare(target: Target, manifest: Manifest) -> None:
             "Install what is missing here, or set verify_on: server in the plan.",
         )
     try:
-        provide.create(target, manifest)
+        database.create(target, manifest)
     except Transient:
         raise
     except BackproofError as error:
