@@ -4,6 +4,8 @@ A workspace's *name* is its owner mark: pid, start time of that process, and a t
 So the mark is there from the first moment, a reused pid is not taken for the owner, and a container does not judge the
 processes of another. Whatever runs with its working folder inside a workspace belongs to it and ends with it: database
 servers change into their data folder, so servers, their orphaned children included, are found without a list.
+
+Other things bear the same mark, or have a workspace stand for them: unfinished files and uploads of the stores.
 """
 
 import hashlib
@@ -11,9 +13,10 @@ import os
 import re
 import shutil
 import signal
+import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,7 +26,14 @@ NOBODY = 65534
 FOREIGN_SECONDS = 7 * 86400.0
 """A workspace of another boot or container, whose owner can't be looked up, is left alone this long."""
 
-_MARK = re.compile(r"backproof-[a-z0-9_]+-(?P<pid>\d+)-(?P<start>\d+)-(?P<origin>[0-9a-f]{8})-\w{8}")
+UPLOAD = "upload"
+"""The prefix of workspaces that stand for uploads. ``sweep`` leaves them, for as long as foreign ones, to the stores'
+sweeps, which know how to end an upload."""
+
+OWNER = r"\d+-\d+-[0-9a-f]{8}"
+"""An owner's mark: pid, start time, boot and pid namespace."""
+
+_MARK = re.compile(rf"backproof-(?P<prefix>[a-z0-9_]+)-(?P<owner>{OWNER})-\w{{8}}")
 
 
 @contextmanager
@@ -37,18 +47,57 @@ def workspace(prefix: str, folder: Path | None = None) -> Iterator[Path]:
         folder: where to make it, made if missing; the system's folder for temporary things if None.
     """
     user = unprivileged()
-    if folder is not None:
-        make_folder(folder)
-    pid = os.getpid()
-    name = f"backproof-{prefix}-{pid}-{_start_time(pid)}-{_origin()}-"
-    path = Path(tempfile.mkdtemp(prefix=name, dir=folder)).resolve()
+    path = make_workspace(prefix, folder)
     try:
         if user:
             os.chown(path, -1, user[1])
             path.chmod(0o710)
         yield path
     finally:
-        _remove(path)
+        remove_workspace(path)
+
+
+def make_workspace(prefix: str, folder: Path | None = None) -> Path:
+    """A workspace that stays until somebody removes it; ``workspace`` is for what ends with a context."""
+    if folder is not None:
+        make_folder(folder)
+    return Path(tempfile.mkdtemp(prefix=f"backproof-{prefix}-{owner_mark()}-", dir=folder)).resolve()
+
+
+def remove_workspace(path: Path) -> None:
+    """End what works in it, and remove it. What can't be removed now goes with a later sweep."""
+    end_processes(path)
+    for _ in range(3):
+        # Whatever stands in the way, the error in flight matters more.
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.1)
+
+
+def workspaces(prefix: str) -> list[tuple[Path, bool | None]]:
+    """Ours of one prefix in the system's folder for temporary things, each with whether its owner lives."""
+    found = []
+    for path in _ours(_places(), f"backproof-{prefix}-*-*-*-*"):
+        mark = _MARK.fullmatch(path.name)
+        if mark and mark["prefix"] == prefix:
+            found.append((path, is_alive(mark["owner"])))
+    return found
+
+
+def owner_mark() -> str:
+    """This process, told from every other one before and after: for names of what must not outlive it."""
+    pid = os.getpid()
+    return f"{pid}-{_start_time(pid)}-{_origin()}"
+
+
+def is_alive(owner: str) -> bool | None:
+    """Whether the process of a mark lives; None where that can't be looked up: of another boot, container or machine.
+
+    ``hidepid`` and the like make processes of other users look dead: ask only about what is yours.
+    """
+    pid, start, origin = owner.split("-")
+    return _start_time(int(pid)) == int(start) if origin == _origin() else None
 
 
 def sweep(folder: Path | None = None) -> list[str]:
@@ -59,11 +108,10 @@ def sweep(folder: Path | None = None) -> list[str]:
     Returns:
         The paths that were removed.
     """
-    places = {place.resolve() for place in (folder, Path(tempfile.gettempdir()), Path("/tmp")) if place}  # noqa: S108
     swept = []
-    for path in sorted(path for place in places if place.is_dir() for path in place.glob("backproof-*-*-*-*")):
+    for path in _ours(_places(folder), "backproof-*-*-*-*-*"):
         if _is_abandoned(path):
-            _remove(path)
+            remove_workspace(path)
             swept.append(str(path))
     return swept
 
@@ -106,26 +154,31 @@ def _works_in(process: Path, folder: Path) -> bool:
     return process.name != str(os.getpid()) and cwd.is_relative_to(folder)
 
 
+def _places(folder: Path | None = None) -> set[Path]:
+    return {place.resolve() for place in (folder, Path(tempfile.gettempdir()), Path("/tmp")) if place}  # noqa: S108
+
+
+def _ours(places: Iterable[Path], pattern: str) -> list[Path]:
+    return sorted(path for place in places if place.is_dir() for path in place.glob(pattern) if _is_ours(path))
+
+
+def _is_ours(path: Path) -> bool:
+    """Anybody may plant a name in a shared folder; following a link or removing another's files is not for us."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+
+
 def _is_abandoned(path: Path) -> bool:
     mark = _MARK.fullmatch(path.name)
-    with suppress(OSError):
-        status = path.lstat()
-        # Anybody may plant a name in a shared folder; following a link or removing another's files is not for us.
-        if mark and path.is_dir() and not path.is_symlink() and status.st_uid == os.geteuid():
-            if mark["origin"] != _origin():
-                return time.time() - status.st_mtime > FOREIGN_SECONDS
-            return _start_time(int(mark["pid"])) != int(mark["start"])
-    return False
-
-
-def _remove(path: Path) -> None:
-    end_processes(path)
-    for _ in range(3):
-        # What can't be removed now bears its mark and goes with the next sweep; the error in flight matters more.
-        shutil.rmtree(path, ignore_errors=True)
-        if not path.exists():
-            return
-        time.sleep(0.1)
+    if mark is None or (alive := is_alive(mark["owner"])):
+        return False
+    if alive is None or mark["prefix"] == UPLOAD:
+        with suppress(FileNotFoundError):
+            return time.time() - path.stat().st_mtime > FOREIGN_SECONDS
+    return True
 
 
 def _start_time(pid: int) -> int | None:

@@ -8,7 +8,7 @@ from backproof.fleet import Fleet
 from backproof.operations.clock import Now, utc_now
 
 _LONGEST_WRITE = timedelta(days=2)
-"""An unfinished write younger than this may be somebody else's at work on another machine."""
+"""An unfinished write younger than this may be at work on another machine; what died on this one goes at once."""
 
 
 def sweep(fleet: Fleet, plan: str, now: Now = utc_now) -> list[str]:
@@ -20,10 +20,10 @@ def sweep(fleet: Fleet, plan: str, now: Now = utc_now) -> list[str]:
     Returns:
         What was removed, a line each.
     """
-    removed = scratch.sweep(fleet.scratch_folder)
+    removed: list[str] = []
     for name in fleet.plan(plan).stores:
         try:
             removed += fleet.store(name).sweep(now() - _LONGEST_WRITE)
         except BackproofError:
             continue
-    return removed
+    return removed + scratch.sweep(fleet.scratch_folder)

@@ -24,6 +24,10 @@ unfinished writes, are not listed.
 **Errors.** What may pass on its own (5xx, throttling, reset, timeout) is ``StoreUnavailable``; the rest is
 ``AccessDenied``, ``NotFound``, ``NoSpace``, ``ConfigurationError``. Each names the place (``location``) and the remedy.
 
+**Sweeping** removes what writers left that ended without a word, killed or without power: at once where the writer ran
+on this machine and is known to be dead; where it can't be looked up, once it began before a given moment. What a writer
+known to live is at is never touched, however old; nor is any finished object.
+
 **Memory** is bounded and independent of an object's size. **Threads**: every method may be called from several at once.
 """
 
@@ -72,7 +76,7 @@ class Store(Protocol):
         """Write, read back and delete a small object of our own; raises what stands in the way."""
 
     def sweep(self, before: datetime) -> Sequence[str]:
-        """Remove unfinished writes of ours begun before a moment whose writer is gone; says what was removed."""
+        """Remove unfinished writes of dead writers, and of unknown ones that began before a moment; says what."""
 
     def free_bytes(self) -> int | None:
         """Room left, or None where a store has no such limit."""

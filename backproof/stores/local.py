@@ -114,7 +114,7 @@ class LocalStore:
         write_read_delete(self)
 
     def sweep(self, before: datetime) -> Sequence[str]:
-        """Remove unfinished files begun before a moment whose writer is gone."""
+        """Remove unfinished files whose writer is dead, or can't be looked up and began before a moment."""
         with told("sweep", self.location()), ExitStack() as opened:
             return [
                 f"unfinished file {self.location(path)}, {status.st_size} bytes"

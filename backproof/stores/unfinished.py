@@ -1,8 +1,10 @@
 """A file that is being written: what its name says, who holds it, and how it becomes an object.
 
-The name ``~<begun>-<pid>-<token>~`` is no valid key, so it is never listed. The writer holds a lock on the open file
-(``flock``); the kernel frees it when the writer dies, however it dies, in whichever container it ran. So a file that
-can be locked has no writer any more, and no pid is mistaken for a later process of the same number.
+The name ``~<begun>-<owner>-<token>~`` is no valid key, so it is never listed. Its owner's mark (``scratch.owner_mark``)
+tells whether the writer lives, where that can be looked up. The writer also holds a lock on the open file (``flock``);
+the kernel frees it when the writer dies, however it dies, in whichever container it ran. A file that is locked is never
+touched. One that is not is abandoned for certain only where its owner is known to be dead, since a mount may keep locks
+to each machine; what others began is given time.
 """
 
 import errno
@@ -17,12 +19,13 @@ from typing import Self
 
 from isal import isal_zlib
 
+from backproof import scratch
 from backproof.errors import AlreadyExists, ConfigurationError, Damaged
 from backproof.stores.disk_errors import told
 
 CHUNK_BYTES = 1024 * 1024
 _BEGUN = "%Y%m%dT%H%M%S.%f"
-_NAME = re.compile(r"~(\d{8}T\d{6}\.\d{6})-\d+-[0-9a-f]{16}~")
+_NAME = re.compile(rf"~(?P<begun>\d{{8}}T\d{{6}}\.\d{{6}})-(?P<owner>{scratch.OWNER})-[0-9a-f]{{16}}~")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
@@ -40,7 +43,7 @@ class Unfinished:
         self._folder = folder
         self._name = name
         self._place = place
-        self._own_name = f"~{datetime.now(UTC).strftime(_BEGUN)}-{os.getpid()}-{token_hex(8)}~"
+        self._own_name = f"~{datetime.now(UTC).strftime(_BEGUN)}-{scratch.owner_mark()}-{token_hex(8)}~"
         self._length = 0
         self._checksum = 0
 
@@ -128,27 +131,34 @@ def already_there(place: str) -> AlreadyExists:
 
 
 def remove_abandoned(name: str, folder: int, before: datetime) -> bool:
-    """Remove an unfinished file begun before a moment, unless its writer lives; whether it was removed."""
-    if not (match := _NAME.fullmatch(name)) or datetime.strptime(match[1], _BEGUN).replace(tzinfo=UTC) >= before:
+    """Remove an unfinished file whose writer is dead, or can't be looked up and began before a moment."""
+    if not (match := _NAME.fullmatch(name)):
+        return False
+    dead = scratch.is_alive(match["owner"]) is False
+    old = datetime.strptime(match["begun"], _BEGUN).replace(tzinfo=UTC) < before
+    if not (dead or old):
         return False
     try:
         file = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     except FileNotFoundError:
         return False
     try:
-        return _lock(file) and _unlink(name, folder)
+        locked = _lock(file)
+        return (locked or (dead and locked is None)) and _unlink(name, folder)
     finally:
         os.close(file)
 
 
-def _lock(file: int) -> bool:
-    """Where a file system knows no locks nobody gets one: what is abandoned there stays, as it can't be told."""
+def _lock(file: int) -> bool | None:
+    """Whether it is ours now; False where somebody else has it, None where a file system knows no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in (*_NO_LOCKS, errno.EWOULDBLOCK):
-            raise
-        return False
+        if error.errno == errno.EWOULDBLOCK:
+            return False
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
     return True
 
 

@@ -2,8 +2,10 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from backproof import scratch
 from backproof.errors import (
     AccessDenied,
     ConfigurationError,
@@ -259,8 +262,7 @@ def test_a_sweep_removes_what_a_killed_writer_left_and_spares_a_live_one(tmp_pat
         assert list(store.sweep(datetime.now(UTC) + LATER)) == []
         assert len(left_in(tmp_path)) == 1
     assert store.head("shop/daily/a") is None
-    assert list(store.sweep(datetime.now(UTC) - LATER)) == []
-    (removed,) = store.sweep(datetime.now(UTC) + LATER)
+    (removed,) = store.sweep(datetime.now(UTC) - LATER)
     assert str(tmp_path / "shop/daily/~") in removed
     assert left_in(tmp_path) == []
     assert [each.key for each in store.list()] == ["shop/daily/earlier"]
@@ -280,15 +282,84 @@ def test_a_sweep_aborts_the_upload_of_a_killed_writer(s3_store: MakeStore, regio
     made = f"S3Store('x', {BUCKET!r}, 'eu-west-1', {where!r}, {regions[0].endpoint_url!r}, "
     with writer(f"{made}{ACCESS_KEY!r}, {SECRET_KEY!r})"):
         assert len(uploads(regions[0], store)) == 1
+        assert list(store.sweep(datetime.now(UTC) + LATER)) == []
+        assert len(uploads(regions[0], store)) == 1
     assert store.head("shop/daily/a") is None
-    assert list(store.sweep(datetime.now(UTC) - LATER)) == []
-    (removed,) = store.sweep(datetime.now(UTC) + LATER)
+    (removed,) = store.sweep(datetime.now(UTC) - LATER)
     assert store.location("shop/daily/a") in removed
     assert uploads(regions[0], store) == []
     store.put("shop/daily/a", [b"a second run"])
 
 
 # --- S3 behind a proxy
+
+
+def notes_of(pid: int) -> list[Path]:
+    """What that process noted of its uploads; other tests on this machine have theirs."""
+    return [folder for folder, _ in scratch.workspaces(scratch.UPLOAD) if f"-{pid}-" in folder.name]
+
+
+@pytest.mark.parametrize("fault", ["no answer to the beginning", "parts that stall, and no way to abort"])
+def test_a_sweep_aborts_an_upload_that_its_writer_could_not_name_or_abort(
+    behind: "Behind", regions: tuple[S3Server, ...], fault: str
+) -> None:
+    if fault.startswith("no answer"):
+        behind.proxy.inject(Fault("stall", "POST", CREATE))
+        awaited = "POST"
+    else:
+        behind.proxy.inject(Fault("answer", "PUT", PART, times=ALWAYS, status=503))
+        behind.proxy.inject(Fault("answer", "DELETE", "uploadId", times=ALWAYS, status=503))
+        awaited = "DELETE"
+    where = behind.store.location().removeprefix(f"s3://{BUCKET}/")
+    made = f"S3Store('x', {BUCKET!r}, 'eu-west-1', {where!r}, {behind.proxy.url!r}, {ACCESS_KEY!r}, {SECRET_KEY!r})"
+    program = WRITER.replace("STORE", made.removesuffix(")") + ", attempts=1)").replace("time.sleep(600)", "pass")
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while not any(each.fired for each in behind.proxy.faults if each.method == awaited):
+            assert time.monotonic() < deadline, process.poll()
+            time.sleep(0.05)
+        if awaited == "POST":
+            assert list(behind.store.sweep(datetime.now(UTC) - LATER)) == [], "its writer lives"
+            process.kill()
+    finally:
+        process.communicate(timeout=60)
+    assert len(uploads(regions[0], behind.direct)) == 1
+    behind.proxy.clear()
+    scratch.sweep()
+    assert len(notes_of(process.pid)) == 1, "what stands for an upload is left to the store's sweep"
+    (removed,) = behind.store.sweep(datetime.now(UTC) - LATER)
+    assert behind.store.location("shop/daily/a") in removed
+    assert uploads(regions[0], behind.direct) == []
+    assert notes_of(process.pid) == []
+
+
+def test_a_note_of_another_store_or_of_an_unknown_writer_is_left(behind: "Behind") -> None:
+    began: list[str] = []
+
+    def chunks() -> Iterator[bytes]:
+        yield LARGE
+        (folder,) = notes_of(os.getpid())
+        began.append(folder.name)
+        foreign = folder.with_name(folder.name.replace(folder.name.split("-")[4], "00000000"))
+        shutil.copytree(folder, foreign)
+        try:
+            for store in (behind.store, behind.direct):
+                assert list(store.sweep(datetime.now(UTC) - LATER)) == []
+            assert foreign.is_dir()
+        finally:
+            shutil.rmtree(foreign)
+        yield LARGE
+
+    behind.store.put("a", chunks())
+    assert len(began) == 1
+    assert notes_of(os.getpid()) == []
+
+
+def test_a_full_disk_for_temporary_things_costs_no_upload(behind: "Behind", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    behind.store.put("a", [LARGE])
+    assert read(behind.direct, "a") == LARGE
 
 
 def uploads(server: S3Server, store: Store) -> list[str]:

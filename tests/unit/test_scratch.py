@@ -105,7 +105,8 @@ def test_another_process_with_the_owners_pid_is_not_the_owner(tmp_path):
     with workspace("scratch", tmp_path) as path:
         mark = scratch._MARK.fullmatch(path.name)
         assert mark is not None
-        earlier = path.name.replace(f"-{mark['start']}-", f"-{int(mark['start']) - 1}-")
+        pid, start, _ = mark["owner"].split("-")
+        earlier = path.name.replace(f"-{pid}-{start}-", f"-{pid}-{int(start) - 1}-")
         (tmp_path / earlier).mkdir()
         assert sweep(tmp_path) == [str(tmp_path / earlier)]
         assert path.is_dir()
@@ -118,6 +119,23 @@ def test_a_workspace_of_another_container_is_left_until_it_is_a_week_old(tmp_pat
     old = time.time() - scratch.FOREIGN_SECONDS - 60
     os.utime(foreign, (old, old))
     assert sweep(tmp_path) == [str(foreign)]
+
+
+def test_what_stands_for_an_upload_is_left_to_the_stores_for_a_week(tmp_path):
+    left = tmp_path / f"backproof-upload-999999999-1-{scratch._origin()}-abcdefgh"
+    left.mkdir()
+    assert sweep(tmp_path) == []
+    old = time.time() - scratch.FOREIGN_SECONDS - 60
+    os.utime(left, (old, old))
+    assert sweep(tmp_path) == [str(left)]
+
+
+def test_a_mark_tells_the_living_from_the_dead_and_from_those_elsewhere():
+    pid, start, origin = scratch.owner_mark().split("-")
+    assert scratch.is_alive(scratch.owner_mark()) is True
+    assert scratch.is_alive(f"{pid}-{int(start) - 1}-{origin}") is False
+    assert scratch.is_alive(f"999999999-{start}-{origin}") is False
+    assert scratch.is_alive(f"{pid}-{start}-00000000") is None
 
 
 def test_a_planted_link_or_another_name_is_not_swept(tmp_path):

@@ -2,8 +2,8 @@
 
 Put-once is S3's own ``If-None-Match: *``. Each part carries its SHA-256, which S3 checks; afterwards the object's
 length and checksum are read back. A store is ours alone: give Backproof a bucket or a prefix of its own, since a sweep
-aborts every old unfinished upload it finds there. S3 can't tell whether a writer lives: let ``before`` lie well in the
-past.
+aborts every old unfinished upload it finds there. S3 can't tell whether a writer lives, and this machine knows only its
+own (``stores.s3.notes``): let ``before`` lie well in the past.
 
 Memory: an object of up to 60 GiB takes some 40 MiB while it is written, whatever its size; beyond that S3's limit of
 10,000 parts makes the parts larger.
@@ -126,7 +126,7 @@ class S3Store:
         write_read_delete(self)
 
     def sweep(self, before: datetime) -> Sequence[str]:
-        """Abort unfinished uploads below our prefix that were begun before a moment."""
+        """Abort unfinished uploads below our prefix of dead writers, and of unknown ones that began before a moment."""
         return self._bucket.sweep(before)
 
     def free_bytes(self) -> int | None:

@@ -1,18 +1,21 @@
 """The requests of a store to its bucket."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backproof.errors import AccessDenied, ConfigurationError, NotFound, StoreUnavailable
 from backproof.stores import Stored
 from backproof.stores.keys import is_key
-from backproof.stores.s3 import Access
+from backproof.stores.s3 import Access, notes
 from backproof.stores.s3.client import connect
 from backproof.stores.s3.download import Download
 from backproof.stores.s3.errors import already_there, told
 from backproof.stores.s3.upload import NOT_TO_BE_TRUSTED, Upload
+
+_SKEW = timedelta(minutes=15)
+"""S3 serves nobody whose clock is further from its own."""
 
 
 class Bucket:
@@ -72,22 +75,46 @@ class Bucket:
             self._client.delete_object(**self._target(key))
 
     def sweep(self, before: datetime) -> Sequence[str]:
-        """Abort unfinished uploads begun before a moment."""
-        markers = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
-        pages = self._pages("s3:ListBucketMultipartUploads", self._client.list_multipart_uploads, "", markers)
-        stale = [
-            found
-            for page in pages
-            for found in page.get("Uploads", ())
-            if is_key(found["Key"].removeprefix(self._prefix)) and found["Initiated"] < before
+        """Abort the uploads of dead writers, and those begun before a moment of which nothing else is known."""
+        known = tuple(notes.found(self._client.meta.endpoint_url, self._name, self._prefix))
+        at_work = {note.upload_id for note in known if note.alive}
+        removed = []
+        for note in known:
+            if note.alive is False:
+                removed += [self._abort(*upload) for upload in self._left_by(note, at_work)]
+                note.settle()
+        stale = [found for found in self._uploads() if found["Initiated"] < before]
+        return removed + [
+            self._abort(found["Key"], found["UploadId"]) for found in stale if found["UploadId"] not in at_work
         ]
-        return [self._abort(found) for found in stale]
 
-    def _abort(self, found: dict[str, Any]) -> str:
-        place = self._place(found["Key"].removeprefix(self._prefix))
+    def _left_by(self, note: notes.Note, at_work: Collection[str | None]) -> Sequence[tuple[str, str]]:
+        """Key and id of what a dead writer was at; where it never learned the id, what began under its key then."""
+        if note.upload_id is not None:
+            return [(note.key, note.upload_id)]
+        if any(other is None for other in at_work):
+            return []  # somebody begins one right now: it may be that; age will tell
+        return [
+            (found["Key"], found["UploadId"])
+            for found in self._uploads(note.key)
+            if found["Key"] == note.key
+            and found["UploadId"] not in at_work
+            and abs(found["Initiated"] - note.begun) < _SKEW
+        ]
+
+    def _uploads(self, key: str = "") -> Iterator[dict[str, Any]]:
+        """The unfinished uploads of ours; with ``key``, in full, those of keys that begin so."""
+        markers = {"KeyMarker": "NextKeyMarker", "UploadIdMarker": "NextUploadIdMarker"}
+        prefix = key.removeprefix(self._prefix)
+        pages = self._pages("s3:ListBucketMultipartUploads", self._client.list_multipart_uploads, prefix, markers)
+        for page in pages:
+            yield from (each for each in page.get("Uploads", ()) if is_key(each["Key"].removeprefix(self._prefix)))
+
+    def _abort(self, key: str, upload_id: str) -> str:
+        place = self._place(key.removeprefix(self._prefix))
         with told("s3:AbortMultipartUpload", place), suppress(self._client.exceptions.NoSuchUpload):
-            self._client.abort_multipart_upload(Bucket=self._name, Key=found["Key"], UploadId=found["UploadId"])
-        return f"unfinished upload of {place}, begun {found['Initiated'].astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            self._client.abort_multipart_upload(Bucket=self._name, Key=key, UploadId=upload_id)
+        return f"unfinished upload of {place}"
 
     def _pages(self, action: str, ask: Callable[..., Any], prefix: str, markers: dict[str, str]) -> Iterator[Any]:
         """All pages of a listing. boto3's own paginator ends in silence where a page says "more" and not where."""

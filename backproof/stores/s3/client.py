@@ -1,15 +1,23 @@
-"""Clients of boto3, made so that a stalled S3 is an error within minutes."""
+"""Clients of S3, made so that a stalled S3 is an error within minutes."""
 
+import threading
 from typing import Any
 
-import boto3
 from botocore.config import Config
+from botocore.loaders import create_loader
+from botocore.session import Session
 
 from backproof.stores.s3 import Access
 from backproof.stores.s3.errors import told
 
 POOL = 16
 """Connections kept: several objects may be on their way at a time, each in some threads."""
+
+_DESCRIPTIONS = create_loader()
+"""Of S3's API: reading them costs 0.1 s, which would else be paid for every store and in every step of a run."""
+
+_READING = threading.Lock()
+"""Stores are asked at the same time: the first reads, the others wait for it."""
 
 
 def connect(access: Access, place: str) -> tuple[Any, Any]:
@@ -20,17 +28,18 @@ def connect(access: Access, place: str) -> tuple[Any, Any]:
     """
     patient = _config(access, access.connect_seconds, access.read_seconds, access.attempts)
     hurried = _config(access, min(5, access.connect_seconds), min(10, access.read_seconds), 1)
-    with told("s3:ListBucket", place):
-        session = boto3.session.Session(
-            aws_access_key_id=access.access_key_id,
-            aws_secret_access_key=access.secret_access_key,
-            aws_session_token=access.session_token,
-            region_name=access.region,
-        )
-        return (
-            session.client("s3", endpoint_url=access.endpoint_url, config=patient),
-            session.client("s3", endpoint_url=access.endpoint_url, config=hurried),
-        )
+    with told("s3:ListBucket", place), _READING:
+        # botocore alone: what boto3 adds to it (resources, transfers) is not used here and takes its time.
+        session = Session()
+        session.register_component("data_loader", _DESCRIPTIONS)
+        given: dict[str, Any] = {
+            "aws_access_key_id": access.access_key_id,
+            "aws_secret_access_key": access.secret_access_key,
+            "aws_session_token": access.session_token,
+            "region_name": access.region,
+            "endpoint_url": access.endpoint_url,
+        }
+        return session.create_client("s3", config=patient, **given), session.create_client("s3", config=hurried, **given)
 
 
 def _config(access: Access, connect_seconds: float, read_seconds: float, attempts: int) -> Config:

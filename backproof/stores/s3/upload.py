@@ -4,20 +4,23 @@ Each upload bears a token of its own in the object's metadata. A reply can get l
 attempt is then refused, because "somebody" wrote the key. The token tells whether that was us.
 
 An upload of several parts is ours to end: it is completed, or aborted whatever went wrong, be it an interrupt. It is
-aborted after the last of its parts has stopped flying, since a part that lands later would stay.
+aborted after the last of its parts has stopped flying, since a part that lands later would stay. A note on this machine
+(``stores.s3.notes``) stands for it meanwhile, so that a sweep can abort it at once when we are killed.
 """
 
 from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain
 from secrets import token_hex
 from typing import Any
 
-from backproof.errors import AlreadyExists, StoreUnavailable
+from backproof.errors import AlreadyExists, Permanent, StoreUnavailable
+from backproof.stores.s3 import notes
 from backproof.stores.s3.errors import S3_ERRORS, told
 from backproof.stores.s3.parts import MIB, cut, part_sizes
 
@@ -80,17 +83,29 @@ class Upload:
         self._confirm(len(content), checksum)
 
     def _send_in_parts(self, contents: Iterator[bytes]) -> None:
-        with told("s3:PutObject", self.place):
-            begun = self.client.create_multipart_upload(**self.target, **self._new(), ChecksumAlgorithm="SHA256")
-        upload = self.target | {"UploadId": begun["UploadId"]}
+        note = notes.begin(self.client.meta.endpoint_url, self.target["Bucket"], self.target["Key"])
+        upload: dict[str, str] = {}
+        settled = True
         try:
+            upload = self._begin(note)
             parts = self._fly(upload, contents)
             self._complete(upload, parts)
         except BaseException as error:
-            self._abort(upload, error)
+            # Without an answer it may have begun all the same.
+            settled = self._abort(upload, error) if upload else isinstance(error, Permanent)
             raise
+        finally:
+            if note and settled:
+                note.settle()
         checksum = _base64(sha256(b"".join(part.digest for part in parts)).digest())
         self._confirm(sum(part.length for part in parts), checksum)
+
+    def _begin(self, note: notes.Note | None) -> dict[str, str]:
+        with told("s3:PutObject", self.place):
+            begun = self.client.create_multipart_upload(**self.target, **self._new(), ChecksumAlgorithm="SHA256")
+        if note:
+            note.write(begun["UploadId"])
+        return self.target | {"UploadId": begun["UploadId"]}
 
     def _fly(self, upload: dict[str, str], contents: Iterator[bytes]) -> list[Part]:
         flying: deque[Future[Part]] = deque()
@@ -141,13 +156,15 @@ class Upload:
         except S3_ERRORS:
             return False
 
-    def _abort(self, upload: dict[str, str], reason: BaseException) -> None:
+    def _abort(self, upload: dict[str, str], reason: BaseException) -> bool:
+        """Whether it is known to be gone."""
         try:
-            self.hurried.abort_multipart_upload(**upload)
-        except self.hurried.exceptions.NoSuchUpload:
-            return
+            with suppress(self.hurried.exceptions.NoSuchUpload):
+                self.hurried.abort_multipart_upload(**upload)
         except S3_ERRORS:
             reason.add_note(f"An unfinished upload of {self.place} may be left; a later sweep aborts it.")
+            return False
+        return True
 
     def _new(self) -> dict[str, Any]:
         return {"Metadata": {_WRITER: self.token}, **self.options}
