@@ -39,7 +39,8 @@ def connect(access: Access, place: str) -> tuple[Any, Any]:
             "region_name": access.region,
             "endpoint_url": access.endpoint_url,
         }
-        return session.create_client("s3", config=patient, **given), session.create_client("s3", config=hurried, **given)
+        clients = [session.create_client("s3", config=config, **given) for config in (patient, hurried)]
+        return clients[0], clients[1]
 
 
 def _config(access: Access, connect_seconds: float, read_seconds: float, attempts: int) -> Config:
