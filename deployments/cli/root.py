@@ -4,8 +4,11 @@ import difflib
 import importlib
 import io
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,7 +67,8 @@ class Root(click.Group):
                 stream.reconfigure(errors="backslashreplace")
         extra["standalone_mode"] = False
         try:
-            status = super().main(arguments, *rest, **extra)
+            with _orderly_when_terminated():
+                status = super().main(arguments, *rest, **extra)
         except click.UsageError as error:
             _show_usage_error(error, "--json" in arguments)
             sys.exit(exits.USAGE)
@@ -78,6 +82,23 @@ class Root(click.Group):
             error.show(sys.stderr)
             sys.exit(exits.FAILED)
         sys.exit(status or exits.DONE)
+
+
+@contextmanager
+def _orderly_when_terminated() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: what it started is ended, what it half made is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show_error(error: BackproofError, arguments: Sequence[str]) -> None:
