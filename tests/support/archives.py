@@ -67,9 +67,10 @@ class Archive:
 class ranges:
     """Serves ranges of some bytes, as a store does, and counts what was asked for."""
 
-    def __init__(self, stored: bytes, chunk: int = 7) -> None:
+    chunk = 7
+
+    def __init__(self, stored: bytes) -> None:
         self.stored = stored
-        self.chunk = chunk
         self.asked: list[tuple[int, int | None]] = []
 
     def __call__(self, start: int, length: int | None) -> Iterator[bytes]:

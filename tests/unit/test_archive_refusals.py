@@ -123,6 +123,41 @@ def test_appended_bytes_are_refused(way: Way, kind: str, request: pytest.Fixture
         assert refused(way, archive, archive.stored + extra)
 
 
+@pytest.mark.parametrize("way", [as_gzip, as_sql, by_digest])
+@pytest.mark.parametrize("kind", ["sealed", "unsealed"])
+def test_bytes_appended_in_a_chunk_of_their_own_are_refused(
+    way: Way, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranges, "chunk", 1)
+    archive: Archive = request.getfixturevalue(kind)
+    assert refused(way, archive, archive.stored + b"x")
+
+
+@pytest.mark.parametrize("way", [as_gzip, as_sql, by_digest])
+def test_another_sealing_of_the_same_rows_is_not_the_archive(way: Way) -> None:
+    ring = KeyRing(KEY)
+    one, other = make(SHOP, ring, frame_bytes=FRAME), make(SHOP, ring, frame_bytes=FRAME)
+    assert len(one.stored) == len(other.stored)
+    by_member(one, other.stored)
+    assert refused(way, one, other.stored)
+
+
+def test_nothing_changed_leaves_a_reader_before_the_error(unsealed: Archive) -> None:
+    whole = b"".join(unsealed.reader().gzip())
+    for at in range(len(unsealed.stored)):
+        left: list[bytes] = []
+        with pytest.raises(Damaged):
+            left.extend(unsealed.reader(flipped(unsealed.stored, at * 8)).gzip())
+        assert whole.startswith(b"".join(left))
+        assert sum(map(len, left)) <= at
+
+
+def test_a_reader_refuses_a_manifest_that_contradicts_itself(unsealed: Archive) -> None:
+    manifest = unsealed.manifest.model_copy(update={"members": unsealed.manifest.members[1:]})
+    with pytest.raises(Damaged, match="contradicts itself"):
+        ArchiveReader(manifest, ranges(unsealed.stored), None)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_an_archive_spliced_from_two_is_refused_wherever_it_is_cut(way: Way) -> None:
     ring = KeyRing(KEY)

@@ -155,7 +155,8 @@ def test_leaving_early_stops_the_threads_and_the_dump() -> None:
             closed.set()
 
     writer = ArchiveWriter(KeyRing(KEY), CONTEXT, workers=2)
-    stream = writer.write(pieces())
+    dump = pieces()  # held here, so that it is not closed by being forgotten
+    stream = writer.write(dump)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert closed.is_set()

@@ -149,7 +149,7 @@ def test_an_unknown_field_is_damaged_though_well_signed() -> None:
 class LooseNote(Record):
     """As somebody careless might sign it."""
 
-    text: int
+    text: str
     seconds: str
     written_at: datetime
     lines: tuple[str, ...]
@@ -159,8 +159,8 @@ LooseNote.__name__ = "Note"
 
 
 def test_a_value_of_another_type_is_damaged_though_well_signed() -> None:
-    loose = LooseNote(text=1, seconds="1.5", written_at=TAKEN_AT, lines=())
-    with pytest.raises(Damaged, match="wrong field"):
+    loose = LooseNote(text="x", seconds="1.5", written_at=TAKEN_AT, lines=())
+    with pytest.raises(Damaged, match="wrong field: seconds"):
         SIGNER.verify(SIGNER.sign(loose), Note)
 
 
@@ -230,6 +230,7 @@ def changed(part: str, index: int = 0, **values: object) -> Manifest:
     return MANIFEST.model_copy(update={part: tuple(items)})
 
 
+EMPTY = MANIFEST.members[0].model_copy(update={"length": 0, "plain_bytes": 0})
 CONTRADICTIONS = {
     "another id": MANIFEST.model_copy(update={"id": "backup_2025-11-07_020001"}),
     "no id": MANIFEST.model_copy(update={"id": "../../etc/passwd"}),
@@ -239,7 +240,7 @@ CONTRADICTIONS = {
     "a member left out": MANIFEST.model_copy(update={"members": MANIFEST.members[:2] + MANIFEST.members[3:]}),
     "the last left out": MANIFEST.model_copy(update={"members": MANIFEST.members[:-1]}),
     "members swapped": MANIFEST.model_copy(update={"members": MANIFEST.members[::-1]}),
-    "an empty member": changed("members", length=0),
+    "an empty member": MANIFEST.model_copy(update={"members": (EMPTY, *MANIFEST.members)}),
     "a negative length": changed("members", length=-1),
     "a negative number of rows": changed("members", rows=-1),
     "a gap": changed("members", 1, offset=MANIFEST.members[1].offset + 1),
