@@ -197,3 +197,19 @@ def test_what_is_not_there_is_told_with_what_is(fleet: Fleet) -> None:
     seal(fleet, PLAN, "manual")
     with pytest.raises(NotFound, match="backup_1999"):
         catalog.manifest(fleet, PLAN, "backup_1999-01-01_000000")
+
+
+def test_a_public_schema_that_was_dropped_does_not_come_back(
+    postgres: Target, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    schema = "DROP SCHEMA public; CREATE SCHEMA s; CREATE TABLE s.t (a int);"
+    fleet = fleet_of(fresh_database(postgres, schema), tmp_path)
+    seal(fleet, PLAN, "manual")
+    proof = prove(fleet, PLAN, "latest", "near")
+    assert proof.verdict == "passed", proof.reason
+    into = "without_public"
+    try:
+        restore(fleet, PLAN, "latest", into)
+        assert execute(postgres.to(into), "SELECT 1 FROM pg_namespace WHERE nspname = 'public'") == []
+    finally:
+        execute(postgres, f"DROP DATABASE IF EXISTS {into}")

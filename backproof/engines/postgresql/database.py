@@ -73,6 +73,9 @@ def create(target: Target, manifest: Manifest) -> bool:
         except psycopg2.errors.DuplicateDatabase:
             raise AlreadyExists(f"database {target.database} was just made by somebody else", _REMEDY) from None
         cursor.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+    if manifest.database.settings.get("public_schema") is False:
+        with connected(target) as connection, connection.cursor() as cursor:
+            cursor.execute("DROP SCHEMA IF EXISTS public")
     return True
 
 

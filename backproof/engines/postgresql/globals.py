@@ -4,7 +4,8 @@ Three parts, for what is compared after a round trip must be told from what may 
 
 ``settings``: what it takes to create an empty database that fits; comes back equal.
     ``encoding``, ``locale_provider`` (``libc``, ``icu``, ``builtin``), ``collate``, ``ctype``, ``locale`` (of ICU and
-    the builtin provider, else null), ``icu_rules`` (or null).
+    the builtin provider, else null), ``icu_rules`` (or null), ``public_schema`` (false where it was dropped: an empty
+    database has it, and a dump does not say that it should not).
 ``globals``: what has to be applied by hand; comes back equal.
     ``owner``; ``acl``: [{grantee, privilege, grantable}] with PostgreSQL's default written out, ``PUBLIC`` for all;
     ``connection_limit`` (-1: none); ``comment`` (or null); ``security_labels``: {provider: label};
@@ -123,9 +124,9 @@ def read_settings(point: Point) -> dict[str, JsonValue]:
     version = point.connection.server_version // 10000
     locale = "datlocale" if version >= 17 else "daticulocale"
     rules = "daticurules" if version >= 16 else "NULL"
-    ((encoding, provider, collate, ctype, icu, icu_rules),) = point.rows(
+    ((encoding, provider, collate, ctype, icu, icu_rules, public),) = point.rows(
         "SELECT pg_catalog.pg_encoding_to_char(encoding), datlocprovider::text, datcollate, datctype,"
-        f" {locale}, {rules} FROM {_DATABASE}"
+        f" {locale}, {rules}, EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public') FROM {_DATABASE}"
     )
     return {
         "encoding": encoding,
@@ -134,6 +135,7 @@ def read_settings(point: Point) -> dict[str, JsonValue]:
         "ctype": ctype,
         "locale": icu,
         "icu_rules": icu_rules,
+        "public_schema": public,
     }
 
 
