@@ -95,7 +95,7 @@ class Database(Record):
     settings: dict[str, JsonValue]
     """Encoding, collation, locale: what it takes to create an empty database that fits."""
     globals: dict[str, JsonValue]
-    """Beside the SQL stream: roles, owner, privileges, settings per database and role, tablespaces. Never a password."""
+    """Beside the SQL stream: roles, owner, privileges, settings, tablespaces … Never a password."""
     not_carried: tuple[str, ...] = ()
     """What the dump can't carry, a sentence each."""
 
@@ -140,7 +140,7 @@ class Manifest(Record):
     members: tuple[Member, ...]
     tables: tuple[Table, ...]
     entries: dict[str, str]
-    """Entry key to the SHA-256 of its canonical text: every definition, grant, comment and sequence value of the dump."""
+    """Entry key to the SHA-256 of its canonical text: every definition, grant, comment and sequence value."""
     timings: tuple[Timing, ...]
 
 

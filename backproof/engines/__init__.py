@@ -1,31 +1,31 @@
 """The contract of an engine: what Backproof asks of a kind of database.
 
-An engine is one module (or package) in this folder with an ``ENGINE`` object; it is found by name, not listed.
-Every engine is held to this text by ``tests/contracts/test_engines.py``. Engines know no stores and no archives: a dump
+An engine is one module (or package) in this folder with an ``ENGINE`` object; it is found by name, not listed. Every
+engine is held to this text by ``tests/contracts/test_engines.py``. Engines know no stores and no archives: a dump
 hands over *pieces*, a restore takes a *source* of members.
 
-**A dump is of one moment.** Everything read through an open ``Dump`` (schema, data, finish, inventory, row counts) is as
-of one consistent point, whatever happens to the database meanwhile; where that can't be had, ``Busy`` (try again) or
-``DumpFailed`` is raised, never less returned. The stock tool of the database writes the text; its exit status *and* its
-closing words are checked before the last piece is handed over.
+**A dump is of one moment.** Everything read through an open ``Dump`` (schema, data, finish, inventory, row counts) is
+as of one consistent point, whatever happens to the database meanwhile; where that can't be had, ``Busy`` (try again)
+or ``DumpFailed`` is raised, never less returned. The stock tool of the database writes the text; its exit status
+*and* its closing words are checked before the last piece is handed over.
 
-**Pieces.** The concatenation of ``head + body + tail`` of all pieces, schema then data then finish, is a script that the
-database's own client restores into an empty database. Each data piece stands alone after the schema section: it carries
-its own opening and closing. ``body`` holds row bytes only: the same rows always give the same concatenated bodies,
-however they were cut. A table's pieces come from one stream, in order. Pieces are about ``PIECE_BYTES`` long, cut between
-rows; a larger one holds a single row. Nothing decodes them: a dump is bytes.
+**Pieces.** The concatenation of ``head + body + tail`` of all pieces, schema then data then finish, is a script that
+the database's own client restores into an empty database. Each data piece stands alone after the schema section: it
+carries its own opening and closing. ``body`` holds row bytes only: the same rows always give the same concatenated
+bodies, however they were cut. A table's pieces come from one stream, in order. Pieces are about ``PIECE_BYTES`` long,
+cut between rows; a larger one holds a single row. Nothing decodes them: a dump is bytes.
 
 **Entries.** The text of ``schema`` and ``finish`` divides into entries (an object's definition, its owner, comment,
 grants …), and so does that of data pieces without a table (sequence values). ``entries(text)`` finds them; pieces are
-cut between entries, so that each piece can be divided alone; the key of an entry is stable over a round trip: ``TYPE name`` with names as the
-dump writes them, such as ``TABLE public.orders`` or ``TRIGGER public.orders audit``.
+cut between entries, so that each piece can be divided alone; the key of an entry is stable over a round trip: ``TYPE
+name`` with names as the dump writes them, such as ``TABLE public.orders`` or ``TRIGGER public.orders audit``.
 
 **Restoring** speaks the wire protocol and never runs a client that could reach a shell; what only such a client would
-obey is refused. A table is loaded from one connection in member order when ``keep_order`` is true, so that row order, and
-so the digest, is kept. Nothing outside the target database is touched, ever.
+obey is refused. A table is loaded from one connection in member order when ``keep_order`` is true, so that row order,
+and so the digest, is kept. Nothing outside the target database is touched, ever.
 
-**Scratch** servers are private: a Unix socket in a folder of their own, the same major version, durability off, gone when
-the context ends, and removed by ``backproof.scratch.sweep`` when the process that made them was killed.
+**Scratch** servers are private: a Unix socket in a folder of their own, the same major version, durability off, gone
+when the context ends, and removed by ``backproof.scratch.sweep`` when the process that made them was killed.
 
 **Secrets** go to programs by 0600 files, never by argv or environment. What a program prints to stderr is read in one
 place per engine, scrubbed of secrets and rows, and becomes an error of ``backproof.errors``.
@@ -76,7 +76,7 @@ class Entry:
     key: str
     """``TYPE name``; the same before and after a round trip."""
     kind: str
-    """``TABLE``, ``INDEX``, ``FK CONSTRAINT``, ``ACL`` … in the dump tool's words; ``PREAMBLE`` for session settings."""
+    """``TABLE``, ``INDEX``, ``FK CONSTRAINT`` … in the dump tool's words; ``PREAMBLE`` for session settings."""
     table: str | None
     """The table it belongs to, as ``Table.name`` writes it, where the dump says so."""
     text: bytes
