@@ -159,9 +159,10 @@ def _archived_entries(engine: Engine, archive: ArchiveReader) -> EntryTexts:
 @contextmanager
 def _place(fleet: Fleet, engine: Engine, manifest: Manifest, watch: Stopwatch) -> Iterator[Target]:
     """An empty database to restore into, gone afterwards."""
+    on_server = fleet.plan(manifest.plan).verify_on == "server"
     with ExitStack() as stack:
-        with watch.phase("make a place"):
-            if fleet.plan(manifest.plan).verify_on == "server":
+        with watch.phase("make a database" if on_server else "start a scratch server"):
+            if on_server:
                 target = stack.enter_context(_temporary_database(fleet, engine, manifest))
             else:
                 folder = stack.enter_context(workspace("scratch", fleet.scratch_folder))
