@@ -1,10 +1,20 @@
 """Preflight: everything that can be known to stand in the way, before anything is touched."""
 
+import shutil
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 
+from backproof import catalog
 from backproof.errors import BackproofError, Permanent
 from backproof.fleet import Fleet
-from backproof.records import Finding
+from backproof.records import Finding, Manifest
+
+_STORE_SHARE = 1.2
+"""Of the last archive's size: room for a database that grows from one backup to the next."""
+
+_SCRATCH_SHARE = 1.3
+"""Of the live size: what a scratch server takes while it restores."""
 
 
 def preflight(fleet: Fleet, plan: str) -> list[Finding]:
@@ -19,7 +29,8 @@ def preflight(fleet: Fleet, plan: str) -> list[Finding]:
         findings += fleet.engine(plan).findings(fleet.target(plan), fleet.tool_folders)
     except BackproofError as error:
         findings.append(_failed("database", error))
-    return [*findings, *_stores(fleet, plan)]
+    last = _last(fleet, plan)
+    return [*findings, *_scratch_room(fleet, plan, last), *_stores(fleet, plan, last)]
 
 
 def require(findings: Iterable[Finding]) -> None:
@@ -63,8 +74,36 @@ def _keys(fleet: Fleet, plan: str) -> Iterable[Finding]:
         yield Finding(check="escrow key", status="ok", found=ring.escrow_fingerprint)
 
 
-def _stores(fleet: Fleet, plan: str) -> list[Finding]:
-    findings = [_store(fleet, name) for name in fleet.plan(plan).stores]
+def _last(fleet: Fleet, plan: str) -> Manifest | None:
+    """What the newest backup took tells what the next one will take."""
+    try:
+        return catalog.manifest(fleet, plan)[0]
+    except BackproofError:
+        return None
+
+
+def _scratch_room(fleet: Fleet, plan: str, last: Manifest | None) -> Iterable[Finding]:
+    if last is None or fleet.plan(plan).verify_on != "scratch":
+        return
+    folder = fleet.scratch_folder or Path(tempfile.gettempdir())
+    free, needed = shutil.disk_usage(_existing(folder)).free, int(last.database.live_bytes * _SCRATCH_SHARE)
+    if free < needed:
+        yield Finding(
+            check="scratch folder",
+            status="warning",
+            found=f"{folder}: {free / 1e9:.1f} GB free, a proof needs {needed / 1e9:.1f} GB",
+            remedy="Make room, or name a larger folder as scratch_folder in the fleet.",
+        )
+    else:
+        yield Finding(check="scratch folder", status="ok", found=f"{folder}: {free / 1e9:.1f} GB free")
+
+
+def _existing(folder: Path) -> Path:
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+
+
+def _stores(fleet: Fleet, plan: str, last: Manifest | None) -> list[Finding]:
+    findings = [_store(fleet, name, last) for name in fleet.plan(plan).stores]
     if all(finding.status == "failed" for finding in findings):
         return findings
     return [
@@ -75,7 +114,7 @@ def _stores(fleet: Fleet, plan: str) -> list[Finding]:
     ]
 
 
-def _store(fleet: Fleet, name: str) -> Finding:
+def _store(fleet: Fleet, name: str, last: Manifest | None) -> Finding:
     check = f"store {name}"
     try:
         store = fleet.store(name)
@@ -83,6 +122,10 @@ def _store(fleet: Fleet, name: str) -> Finding:
         free = store.free_bytes()
     except BackproofError as error:
         return _failed(check, error)
+    needed = int(last.stored_bytes * _STORE_SHARE) if last else 0
+    if free is not None and free < needed:
+        found = f"{store.location()}: {free / 1e9:.1f} GB free, a backup needs {needed / 1e9:.1f} GB"
+        return Finding(check=check, status="failed", found=found, remedy="Make room there, or use a larger disk.")
     room = "" if free is None else f", {free / 1e9:.1f} GB free"
     return Finding(check=check, status="ok", found=f"{store.location()}: written, read and deleted{room}")
 
