@@ -87,6 +87,7 @@ def site(
     spec = _fleet(home, databases, regions)
     save_fleet(spec)
     deploy(spec, POOL)
+    _schedule(False)
     log = home / "worker.log"
     worker = _worker(prefect_api, home, temporary, log)
     try:
@@ -100,9 +101,11 @@ def site(
 
 
 def test_a_scheduled_backup_starts_is_proven_from_the_second_region_and_shows_no_secret(site: Site) -> None:
+    _schedule(True)
     with _Watch(site) as watch:
-        run = eventually(lambda: _runs(site, scheduled=True), 180, "no scheduled run ended")[0]
-    _pause("backup/small-backup")
+        run = eventually(lambda: _runs(scheduled=True), 240, "no scheduled run ended")[0]
+    _schedule(False)
+    eventually(lambda: not site.descendants("engine"), 120, "the next run, had it begun, did not end")
     assert (run.state_name, run.auto_scheduled, run.parameters["kind"]) == ("Completed", True, "daily")
     assert run.name.startswith("small daily ")
     assert {"plan:small", "fleet:real"} <= set(run.tags)
@@ -244,7 +247,8 @@ def _stop(site: Site, run: UUID, how: str) -> None:
     from prefect.client.orchestration import get_client
     from prefect.states import Cancelling
 
-    [process] = eventually(lambda: site.descendants("prefect.engine") or site.descendants("prefect.flow_engine"))
+    mark = f"PREFECT__FLOW_RUN_ID={run}".encode()
+    [process] = [pid for pid in site.descendants("engine") if mark in _bytes(Path(f"/proc/{pid}/environ"))]
     if how == "cancel":
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(run, Cancelling())
@@ -299,14 +303,15 @@ def _sleeps(site: Site) -> bool:
     return any(b"SELECT" in _bytes(Path(f"/proc/{pid}/cmdline")) for pid in site.descendants("postgres"))
 
 
-def _pause(deployment: str) -> None:
+def _schedule(active: bool) -> None:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        client.pause_deployment(client.read_deployment_by_name(deployment).id)
+        deployment = client.read_deployment_by_name("backup/small-backup").id
+        client.resume_deployment(deployment) if active else client.pause_deployment(deployment)
 
 
-def _runs(site: Site, scheduled: bool) -> list[Any]:
+def _runs(scheduled: bool) -> list[Any]:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
