@@ -20,7 +20,10 @@ R = TypeVar("R")
 def only_transient(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed task is worth another try: the error's class says so, and the run is not ending."""
     failure = state.result(raise_on_failure=False)
-    return isinstance(failure, Transient) and not stopping.told().is_set()
+    if not isinstance(failure, Transient) or stopping.told().is_set():
+        return False
+    log(f"{run.name}: {failure.fact}; trying again", logging.WARNING)  # a minute of silence looks like a hang
+    return True
 
 
 def step(task_run_name: str, retries: int = 5) -> Callable[[Callable[P, R]], Task[P, R]]:

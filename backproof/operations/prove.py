@@ -104,6 +104,8 @@ def _run(
 ) -> None:
     engine = fleet.engine(manifest.plan)
     archive = catalog.open_archive(fleet, manifest, store)
+    with watch.phase("check the copy", lambda: manifest.stored_bytes):
+        archive.verify()  # members and frames vouch for themselves; copies and exports also rely on the whole
     with watch.phase("read definitions"):
         archived = _archived_entries(engine, archive)
     with _place(fleet, engine, manifest, watch) as target:
@@ -134,10 +136,11 @@ def _judge(found: _Finding, manifest: Manifest) -> None:
     if unaccepted:
         named = "; ".join(f"{difference.object}: {difference.what}" for difference in unaccepted[:_SHOWN_AT_MOST])
         more = f"; and {len(unaccepted) - _SHOWN_AT_MOST} more" if len(unaccepted) > _SHOWN_AT_MOST else ""
-        found.verdict, found.reason = "failed", f"{len(unaccepted)} objects differ: {named}{more}"
+        differing = "1 object differs" if len(unaccepted) == 1 else f"{len(unaccepted)} objects differ"
+        found.verdict, found.reason = "failed", f"{differing}: {named}{more}"
     elif broken:
         named = "; ".join(f"{check.name}: found {check.found}, expected {check.expect}" for check in broken)
-        found.verdict, found.reason = "failed", f"{len(broken)} checks of the plan do not hold: {named}"
+        found.verdict, found.reason = "failed", f"these checks of the plan do not hold: {named}"
     else:
         rows = sum(table.rows for table in manifest.tables)
         accepted = f", {len(found.differences)} accepted differences aside" if found.differences else ""
