@@ -8,6 +8,7 @@ servers change into their data folder, so servers, their orphaned children inclu
 Other things bear the same mark, or have a workspace stand for them: unfinished files and uploads of the stores.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -19,6 +20,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from backproof.errors import AccessDenied, NoSpace
 
 NOBODY = 65534
 """The uid and gid of servers that refuse to run as root."""
@@ -45,6 +48,9 @@ def workspace(prefix: str, folder: Path | None = None) -> Iterator[Path]:
     Args:
         prefix: what it is for, one lower-case word; shows in its name.
         folder: where to make it, made if missing; the system's folder for temporary things if None.
+
+    Raises:
+        NoSpace, AccessDenied: it can't be made.
     """
     user = unprivileged()
     path = make_workspace(prefix, folder)
@@ -58,10 +64,22 @@ def workspace(prefix: str, folder: Path | None = None) -> Iterator[Path]:
 
 
 def make_workspace(prefix: str, folder: Path | None = None) -> Path:
-    """A workspace that stays until somebody removes it; ``workspace`` is for what ends with a context."""
-    if folder is not None:
-        make_folder(folder)
-    return Path(tempfile.mkdtemp(prefix=f"backproof-{prefix}-{owner_mark()}-", dir=folder)).resolve()
+    """A workspace that stays until somebody removes it; ``workspace`` is for what ends with a context.
+
+    Raises:
+        NoSpace: the disk is full.
+        AccessDenied: we may not write there, or nobody may.
+    """
+    try:
+        if folder is not None:
+            make_folder(folder)
+        return Path(tempfile.mkdtemp(prefix=f"backproof-{prefix}-{owner_mark()}-", dir=folder)).resolve()
+    except OSError as error:
+        kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else AccessDenied
+        raise kind(
+            f"cannot make a folder for throwaway things in {folder or 'TMPDIR'}: {error.strerror}",
+            "Make room there or let us write there; a fleet's scratch_folder says where proofs are to run.",
+        ) from error
 
 
 def remove_workspace(path: Path) -> None:

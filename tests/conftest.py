@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.support.postgres_fixtures",
     "tests.support.prefect_fixtures",
     "tests.support.s3_fixtures",
+    "tests.support.fault_fixtures",  # after those it is built on
 ]

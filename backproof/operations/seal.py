@@ -1,7 +1,8 @@
 """Seal: dump, compress, encrypt and write an archive in one pass, then its manifest.
 
-A backup exists once its manifest does. Until then nothing of it counts, and whatever goes wrong leaves no archive:
-the store takes an object whole or not at all.
+A backup exists once its manifest does. Until then nothing of it counts, and whatever goes wrong leaves no part of an
+archive: the store takes an object whole or not at all. A store that turns out to be full or broken midway costs the
+others nothing: the seal begins anew with the next one.
 """
 
 import os
@@ -9,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -44,6 +45,15 @@ class _Content:
 
     entries: EntryTexts
     rows: Counter[str]
+    broke: bool = False
+    """The dump ended with an error, so that whatever the store says follows from it."""
+
+
+class _Refused(Exception):
+    """A store, and not the database, stood in the way."""
+
+    def __init__(self, reason: BackproofError) -> None:
+        self.reason = reason
 
 
 def seal(
@@ -67,32 +77,52 @@ def seal(
     Raises:
         Busy: another backup of this plan is under way.
         DumpFailed: the dump lacks something that the catalogue lists.
-        Permanent: no store of the plan can be written; other errors as the engine and the stores tell.
+        Permanent: no store of the plan could be written; other errors as the engine and the stores tell.
     """
-    engine, target = fleet.engine(plan), fleet.target(plan)
-    watch = Stopwatch(now)
-    store, degraded = _first_writable(fleet.stores(plan))
-    with engine.lock(target, plan), ExitStack() as stack:
-        with watch.phase("consistent point"):
-            dump, name = _open(fleet, plan, kind, store, stack, jobs or os.cpu_count() or 1)
-        manifest = _write(fleet, engine, dump, name, store, watch, progress)
-    store.put(key(name.with_part(MANIFEST)), [fleet.signer.sign(manifest)])
-    return Sealed(manifest=manifest, store=store.name, degraded=degraded)
-
-
-def _first_writable(stores: Sequence[Store]) -> tuple[Store, tuple[str, ...]]:
     refused: list[BackproofError] = []
-    for store in stores:
-        try:
-            store.probe()
-        except BackproofError as error:
-            refused.append(error)
-        else:
-            return store, tuple(f"{error}" for error in refused)
-    transient = next((error for error in refused if not isinstance(error, Permanent)), None)
-    if transient is not None:
-        raise transient
-    raise Permanent(
+    with fleet.engine(plan).lock(fleet.target(plan), plan):
+        for store in fleet.stores(plan):
+            try:
+                manifest = _into(store, fleet, plan, kind, Stopwatch(now), progress, jobs or os.cpu_count() or 1)
+            except _Refused as error:
+                refused.append(error.reason)
+            else:
+                return Sealed(manifest=manifest, store=store.name, degraded=tuple(f"{error}" for error in refused))
+    raise _nowhere(refused)
+
+
+def _into(
+    store: Store, fleet: Fleet, plan: str, kind: Kind, watch: Stopwatch, progress: Progress, jobs: int
+) -> Manifest:
+    with _refusals():
+        store.probe()
+    with ExitStack() as stack:
+        with watch.phase("consistent point"):
+            dump, name = _open(fleet, plan, kind, store, stack, jobs)
+        manifest = _write(fleet, fleet.engine(plan), dump, name, store, watch, progress)
+    signed = fleet.signer.sign(manifest)
+    with _refusals():
+        store.put(key(name.with_part(MANIFEST)), [signed])
+    return manifest
+
+
+@contextmanager
+def _refusals(content: _Content | None = None) -> Iterator[None]:
+    try:
+        yield
+    except BackproofError as error:
+        if content is not None and content.broke:
+            raise
+        raise _Refused(error) from error
+
+
+def _nowhere(refused: Sequence[BackproofError]) -> BackproofError:
+    if len(refused) == 1:
+        return refused[0]
+    for error in refused:
+        if not isinstance(error, Permanent):
+            return error
+    return Permanent(
         "no store of the plan can be written: " + "; ".join(error.fact for error in refused),
         " ".join(dict.fromkeys(error.remedy for error in refused if error.remedy)),
     )
@@ -104,7 +134,9 @@ def _open(fleet: Fleet, plan: str, kind: Kind, store: Store, stack: ExitStack, j
         with ExitStack() as attempt:
             dump = attempt.enter_context(fleet.engine(plan).dump(fleet.target(plan), jobs, fleet.tool_folders))
             taken_at = dump.database.taken_at.replace(microsecond=0)
-            if not _taken(store, plan, taken_at):
+            with _refusals():
+                taken = _taken(store, plan, taken_at)
+            if not taken:
                 stack.push(attempt.pop_all())
                 return dump, Name(plan, kind, taken_at, ENCRYPTED if fleet.ring(plan) else PLAIN)
         time.sleep(1)  # ids have the grain of a second
@@ -124,7 +156,8 @@ def _write(
     with ThreadPoolExecutor(1, "inventory") as pool, watch.phase("seal", lambda: writer.contents.plain_bytes):
         inventory = pool.submit(dump.inventory)
         pieces = _complete(engine, dump, content, inventory, progress)
-        stored = store.put(key(name), writer.write(pieces), size_hint=dump.database.live_bytes // 2)
+        with _refusals(content):
+            stored = store.put(key(name), writer.write(pieces), size_hint=dump.database.live_bytes // 2)
     contents = writer.contents
     if stored.length != contents.stored_bytes:
         raise DumpFailed(
@@ -155,15 +188,19 @@ def _complete(
     engine: Engine, dump: Dump, content: _Content, inventory: "Future[Inventory]", progress: Progress
 ) -> Iterator[Piece]:
     """The pieces as they come; after the last one, and before the archive is closed, nothing may be missing."""
-    for piece in chain(dump.schema(), _data(dump), dump.finish()):
-        if piece.table is None:
-            for entry in engine.entries(piece.head + piece.body + piece.tail):
-                content.entries.add(entry.key, engine.canonical(entry))
-        else:
-            content.rows[piece.table] += piece.rows
-        progress(len(piece))
-        yield piece
-    check_complete(inventory.result(), content.entries, content.rows)
+    try:
+        for piece in chain(dump.schema(), _data(dump), dump.finish()):
+            if piece.table is None:
+                for entry in engine.entries(piece.head + piece.body + piece.tail):
+                    content.entries.add(entry.key, engine.canonical(entry))
+            else:
+                content.rows[piece.table] += piece.rows
+            progress(len(piece))
+            yield piece
+        check_complete(inventory.result(), content.entries, content.rows)
+    except BackproofError:
+        content.broke = True
+        raise
 
 
 def _data(dump: Dump) -> Iterator[Piece]:

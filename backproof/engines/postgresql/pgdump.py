@@ -163,4 +163,4 @@ def _reason(stderr: str) -> str:
         for line in stderr.splitlines()
         if re.search(r"(^|\W)(error:|ERROR: |FATAL: )", line)
     ]
-    return "; ".join(dict.fromkeys(said))[:500] or "it says nothing"
+    return "; ".join(dict.fromkeys(line.rstrip(".") for line in said))[:500] or "it says nothing"

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backproof import scratch
+from backproof.errors import Permanent
 
 _FILE = "upload.json"
 
@@ -50,7 +51,7 @@ def begin(endpoint: str, bucket: str, key: str) -> Note | None:
     """
     try:
         folder = scratch.make_workspace(scratch.UPLOAD)
-    except OSError:
+    except Permanent:
         return None
     note = Note(folder, endpoint, bucket, key, None, datetime.now(UTC))
     note.write(None)

@@ -1,0 +1,290 @@
+"""Things break while a backup is sealed: a clear error, nothing half there, earlier backups as they were, a second run.
+
+Tools and servers that are killed, two runs at once, wrong settings, DDL of other sessions.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from pydantic import SecretStr
+
+from backproof.engines.postgresql import ENGINE, binaries
+from backproof.engines.postgresql.server import private_server
+from backproof.errors import (
+    AccessDenied,
+    BackproofError,
+    Busy,
+    ConnectionLost,
+    DumpFailed,
+    MissingTool,
+    NotFound,
+    Permanent,
+)
+from backproof.operations.preflight import preflight, require
+from backproof.operations.prove import prove
+from backproof.scratch import workspace
+from tests.support.aftermath import expect_no_sessions, programs
+from tests.support.fault_fixtures import SHOP as SCRIPT
+from tests.support.fault_fixtures import Once, Past, Shop, shop_of
+from tests.support.fleets import PLAN
+from tests.support.postgres_fixtures import PASSWORD, execute
+
+TERMINATE = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s AND datname = %s
+"""
+FIRST_ROWS = 1024
+"""More than the schema: what happens then happens while the first rows are on their way."""
+
+
+def kill_pg_dump(_: Shop) -> None:
+    (pid,) = programs("pg_dump")
+    os.kill(pid, signal.SIGKILL)
+
+
+def terminate(application: str) -> Callable[[Shop], None]:
+    def ended(shop: Shop) -> None:
+        assert (True,) in execute(shop.target.to("postgres"), TERMINATE, (application, shop.target.database))
+
+    return ended
+
+
+@pytest.mark.parametrize("after", [0, FIRST_ROWS], ids=["with the schema", "among the rows"])
+@pytest.mark.parametrize(
+    ("injure", "error"),
+    [
+        (kill_pg_dump, DumpFailed),
+        (terminate("backproof pg_dump"), ConnectionLost),
+        (terminate("backproof snapshot"), ConnectionLost),
+    ],
+    ids=["pg_dump killed", "its session ended", "the snapshot's session ended"],
+)
+def test_a_dump_that_dies_is_an_error_and_no_backup(
+    shop: Shop, injure: Callable[[Shop], None], error: type[BackproofError], after: int
+) -> None:
+    fault = Once(lambda: injure(shop), after)
+    with pytest.raises(error) as raised:
+        shop.seal(fault)
+    assert fault.fired
+    assert raised.value.remedy
+    shop.expect_nothing_happened()
+    shop.expect_a_second_run_succeeds()
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
+def test_a_database_server_that_dies_is_a_lost_connection(past: Past, tmp_path: Path, number: signal.Signals) -> None:
+    with workspace("test") as folder:
+        with private_server(18, folder, port=0, password=PASSWORD, durable=True) as server:
+            target = server.to("shop")
+            execute(server, "CREATE DATABASE shop")
+            execute(target, SCRIPT)
+            shop = shop_of(past, target, tmp_path / "shop")
+            postmaster = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+            fault = Once(lambda: os.kill(postmaster, number), FIRST_ROWS)
+            with pytest.raises(ConnectionLost) as raised:
+                shop.seal(fault)
+            assert fault.fired
+            assert raised.value.remedy
+            shop.before.expect_nothing_new(shop.fleet, PLAN)
+            assert programs("pg_dump") == []
+        with private_server(18, folder, port=0, password=PASSWORD, durable=True) as server:
+            again = shop.changed(port=server.port)
+            again.seal()
+            assert again.is_proven()
+
+
+def test_of_two_backups_of_one_plan_at_once_exactly_one_goes_on(shop: Shop) -> None:
+    under_way, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        under_way.set()
+        assert done.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(shop.seal, Once(wait))
+        assert under_way.wait(60)
+        try:
+            with pytest.raises(Busy, match="plan shop"):
+                shop.seal()
+        finally:
+            done.set()
+        first.result()
+    shop.expect_nothing_left()
+
+
+def test_a_lock_whose_holder_died_is_free(shop: Shop) -> None:
+    fault = Once(lambda: terminate("backproof lock shop")(shop))
+    sealed = shop.seal(fault)  # the lock keeps others away; what is read does not hang on it
+    assert fault.fired
+    shop.seal(Once(lambda: terminate("backproof lock shop")(shop)))
+    assert sealed.manifest.tables
+    shop.expect_nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"password": "wrong canary"}, AccessDenied, "password authentication failed"),
+        ({"name": "no_such_database"}, NotFound, "no_such_database"),
+        ({"user": "no_such_role"}, AccessDenied, "no_such_role"),
+        ({"port": 1}, ConnectionLost, "refused"),
+        ({"options": {"sslmode": "require"}}, ConnectionLost, "SSL"),
+    ],
+    ids=["wrong password", "no such database", "no such role", "no server", "no TLS"],
+)
+def test_wrong_settings_are_told_before_anything_is_touched(
+    shop: Shop, change: dict[str, Any], error: type[BackproofError], said: str
+) -> None:
+    wrong = shop.changed(**change)
+    findings = preflight(wrong.fleet, PLAN)
+    with pytest.raises(Permanent, match=said) as refused:
+        require(findings)
+    with pytest.raises(error, match=said) as raised:
+        wrong.seal()
+    for each in (refused.value, raised.value):
+        assert "canary" not in str(each)
+        assert each.remedy
+    shop.expect_nothing_happened()
+
+
+@pytest.fixture
+def no_tools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without any PostgreSQL program, but for what a fleet's tool folders name."""
+    monkeypatch.setattr(binaries, "DEBIAN", tmp_path / "no-debian")
+    monkeypatch.setattr(binaries, "_WHEEL", "no_such_wheel")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("no_tools")
+def test_a_missing_tool_is_told_before_anything_is_touched(shop: Shop, tmp_path: Path) -> None:
+    shop.description["tool_folders"] = [str(tmp_path / "nothing-here")]
+    lacking = shop.changed()
+    with pytest.raises(Permanent, match="no pg_dump of PostgreSQL 18"):
+        require(preflight(lacking.fleet, PLAN))
+    with pytest.raises(MissingTool, match="no pg_dump of PostgreSQL 18") as raised:
+        lacking.seal()
+    assert "apt-get install postgresql-client-18" in raised.value.remedy
+    shop.expect_nothing_happened()
+
+
+SECRETS = """
+CREATE SCHEMA hidden; CREATE TABLE hidden.secret AS SELECT 1 AS a;
+CREATE TABLE own (who text); INSERT INTO own VALUES ('somebody');
+ALTER TABLE own ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON own USING (who = current_user);
+SELECT lo_from_bytea(0, 'large');
+REVOKE CONNECT ON DATABASE {database} FROM PUBLIC;
+"""
+
+
+def statements(sql: str) -> list[str]:
+    """The statements of printed grants; a DO block is one."""
+    text = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
+    return [each.strip() for each in text.replace("END $$;", "END $$;\n\0").replace(";\n", ";\n\0").split("\0")]
+
+
+@pytest.mark.parametrize("left_out", range(4))
+def test_a_missing_privilege_is_told_before_anything_is_touched(shop: Shop, left_out: int) -> None:
+    role = f"reader_{os.getpid()}"
+    admin = shop.target
+    execute(admin, SECRETS.replace("{database}", admin.database))
+    execute(admin, f"CREATE ROLE {role} LOGIN PASSWORD 'pw'")
+    try:
+        reader = admin.model_copy(update={"user": role, "password": SecretStr("pw")})
+        printed = ENGINE.grants(admin.model_copy(update={"user": admin.user})).backup.replace(admin.user, role)
+        lines = [line for line in printed.splitlines() if not line.startswith("--")]
+        blocks = "\n".join(lines).replace("\n  ", " ").replace("\nEND", " END").splitlines()
+        assert len(blocks) >= 4, blocks
+        for number, statement in enumerate(blocks):
+            if number != left_out:
+                execute(admin, statement)
+        poor = shop.changed(user=role, password="pw")
+        with pytest.raises(Permanent):
+            require(preflight(poor.fleet, PLAN))
+        with pytest.raises((AccessDenied, DumpFailed)) as raised:
+            poor.seal()
+        assert raised.value.remedy
+        shop.expect_nothing_happened()
+        execute(admin, blocks[left_out])
+        require(preflight(poor.fleet, PLAN))
+        poor.expect_a_second_run_succeeds()
+        assert reader.database == admin.database
+    finally:
+        execute(admin, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+DDL = {
+    "truncate": "TRUNCATE big",
+    "rewrite": "ALTER TABLE big ALTER COLUMN i TYPE bigint",
+    "rename": "ALTER TABLE big RENAME TO large",
+    "drop": "DROP TABLE orders, big; DROP FUNCTION touch()",
+    "delete": "DELETE FROM big; INSERT INTO orders (note) VALUES ('late')",
+    "create": "CREATE TABLE late AS SELECT 1 AS a; CREATE INDEX ON orders (note); DROP TRIGGER touch_orders ON orders",
+    "schema": "CREATE SCHEMA other; ALTER TABLE big SET SCHEMA other; CREATE TABLE big AS SELECT 1 AS i",
+}
+
+
+@pytest.mark.parametrize("after", [0, FIRST_ROWS, 9_000_000], ids=["schema", "first rows", "later rows"])
+@pytest.mark.parametrize("ddl", DDL)
+def test_what_others_change_during_a_seal_is_not_in_it_and_loses_nothing(shop: Shop, ddl: str, after: int) -> None:
+    failures: list[psycopg2.Error] = []
+
+    def change() -> None:
+        try:
+            execute(shop.target, DDL[ddl])
+        except psycopg2.Error as error:
+            failures.append(error)
+
+    changing = threading.Thread(target=change)  # much of it waits for the dump's locks
+
+    def begin() -> None:
+        changing.start()
+        changing.join(0.3)
+
+    fault = Once(begin, after)
+    sealed = shop.seal(fault)
+    assert fault.fired
+    changing.join(60)
+    assert not changing.is_alive()
+    assert not failures
+    assert {table.name: table.rows for table in sealed.manifest.tables} == {"public.big": 20000, "public.orders": 500}
+    assert "TRIGGER public.orders touch_orders" in sealed.manifest.entries
+    assert "TABLE public.late" not in sealed.manifest.entries
+    if after == 0:
+        proof = prove(shop.fleet, PLAN, sealed.manifest.id, "near")
+        assert proof.verdict == "passed", proof.reason
+    expect_no_sessions(shop.target)
+
+
+@pytest.mark.parametrize("ddl", ["truncate", "rename", "drop", "create"])
+def test_what_others_change_while_a_seal_begins_is_in_it_whole_or_not_at_all(
+    shop: Shop, ddl: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backproof.engines.postgresql import point
+
+    seen, changed = point._relations, []
+
+    def relations(connection: Any) -> dict[int, str]:
+        found = seen(connection)
+        if not changed:  # between the list of tables and their locks
+            changed.append(execute(shop.target, DDL[ddl]))
+        return found
+
+    monkeypatch.setattr(point, "_relations", relations)
+    sealed = shop.seal()
+    assert changed
+    rows = {table.name: table.rows for table in sealed.manifest.tables}
+    expected = {
+        "truncate": {"public.big": 0, "public.orders": 500},
+        "rename": {"public.large": 20000, "public.orders": 500},
+        "drop": {},
+        "create": {"public.big": 20000, "public.late": 1, "public.orders": 500},
+    }
+    assert rows == expected[ddl]
+    proof = prove(shop.fleet, PLAN, sealed.manifest.id, "near")
+    assert proof.verdict == "passed", proof.reason
