@@ -6,7 +6,8 @@
     ├── Transient               worth a retry: the same call may succeed in a moment
     │   ├── ConnectionLost      a server went away, refused, reset or timed out
     │   ├── Busy                a lock is held: another backup of the plan, DDL during the dump
-    │   └── StoreUnavailable    a store answered 5xx, throttled, reset or stalled
+    │   ├── StoreUnavailable    a store answered 5xx, throttled, reset or stalled
+    │   └── KeyUnavailable      a key service did so
     └── Permanent               a person must act
         ├── ConfigurationError  fleet.yaml, a block or a parameter is wrong
         ├── MissingTool         a program, or the right version of it, is not here
@@ -57,6 +58,10 @@ class Busy(Transient):
 
 class StoreUnavailable(Transient):
     """A store answered 5xx, throttled, reset or stalled."""
+
+
+class KeyUnavailable(Transient):
+    """A key service answered 5xx, throttled, reset or stalled."""
 
 
 class Permanent(BackproofError):

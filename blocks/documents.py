@@ -34,7 +34,7 @@ class S3Store(S3StoreSpec, Block):
 
 
 class KeyRing(KeyRingSpec, Block):
-    """The keys that open a plan's archives."""
+    """The keys that open a plan's archives; ``credentials`` is the name of an AWS Credentials block."""
 
     _block_type_name: ClassVar[str] = "Backproof Key Ring"
     _block_type_slug: ClassVar[str] = "backproof-key-ring"

@@ -108,9 +108,10 @@ def _assemble(name: str, fleet: Fleet, plans: tuple[str, ...]) -> FleetSpec:
         if plan.key is not None:
             parts["keys"][plan.key] = _spec(KeyRingSpec, _load(KeyRing, plan.key))
         for store_name in plan.stores:
-            parts["stores"][store_name] = store = _store(store_name)
-            if isinstance(store, S3StoreSpec) and store.credentials is not None:
-                parts["credentials"][store.credentials] = _credentials(store.credentials)
+            parts["stores"][store_name] = _store(store_name)
+    for user in (*parts["keys"].values(), *parts["stores"].values()):
+        if isinstance(user, KeyRingSpec | S3StoreSpec) and user.credentials is not None:
+            parts["credentials"][user.credentials] = _credentials(user.credentials)
     settings = {field: getattr(fleet, field) for field in FleetSettings.model_fields}
     with _explained(f"fleet {name}"):
         return FleetSpec.model_validate(settings | parts)

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from backproof.archive.keys import KeyRing, key_name
-from backproof.archive.message import Cipher, Header, Layout, Take, context_bytes, read_header
+from backproof.archive.message import Cipher, Header, Layout, Take, read_header
+from backproof.archive.wrapping import DATA_KEY_BYTES
 from backproof.errors import Damaged
 from backproof.records import Encryption, Manifest
 
@@ -34,10 +35,10 @@ class Sealer:
     """
 
     def __init__(self, ring: KeyRing, context: dict[str, str], frame_bytes: int = FRAME_BYTES) -> None:
-        data_key = os.urandom(32)
+        data_key = os.urandom(DATA_KEY_BYTES)
         message_id = os.urandom(32)
         self._cipher = Cipher(data_key, message_id)
-        keys = ring.wrap(data_key, context_bytes(context))
+        keys = ring.wrap(data_key, context)
         self._header = Header(message_id, context, keys, frame_bytes, self._cipher.commitment)
         self._used = False
 
@@ -100,13 +101,14 @@ class Opened:
         Raises:
             WrongKey: no key of the ring opens it.
             Damaged: it was changed, it has no such length, or it is another backup's.
+            BackproofError: KMS refuses, or can't be reached, and nothing else opens it.
         """
         header, tag = read_header(take)
         # Before the keys are tried: an archive of another plan shall be told as that, not as a wrong key.
         if manifest is not None:
             _check_context(header.context, context_of(manifest))
             _check_facts(header, manifest)
-        cipher = Cipher(ring.unwrap(header.data_keys, context_bytes(header.context)), header.message_id)
+        cipher = Cipher(ring.unwrap(header.data_keys, header.context), header.message_id)
         cipher.check(header, tag)
         layout = Layout.of(len(header.written()) + len(tag), header.frame_bytes, stored_bytes)
         if manifest is not None and layout.plain_bytes != manifest.gzip_bytes:

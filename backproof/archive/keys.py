@@ -1,32 +1,41 @@
-"""The keys that open archives, and the fingerprints that name them.
-
-A fingerprint names a key without telling it: ``aes256:`` and the first 20 hex digits of
-SHA-256(``backproof aes256 key`` + the 32 bytes); ``rsa4096:`` and those of SHA-256 of the public key in DER
-(SubjectPublicKeyInfo). In an archive's header the provider id is ``backproof`` and a key's name is its fingerprint:
-that is what a raw-key plugin of the stock ``aws-encryption-cli`` has to answer to.
-"""
+"""The keys of a plan: read from what a fleet holds, and put on a ring that seals and opens archives."""
 
 import base64
 import binascii
-import hashlib
-import os
-import struct
 from collections.abc import Iterable, Sequence
 
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from backproof.archive.message import EncryptedDataKey
-from backproof.errors import ConfigurationError, Damaged, WrongKey
+from backproof.archive.wrapping import (
+    PROVIDER,
+    AesKey,
+    EscrowPrivateKey,
+    EscrowPublicKey,
+    KmsKey,
+    RemoteKey,
+    Unwraps,
+    escrow_fingerprint,
+    fingerprint,
+    key_name,
+)
+from backproof.errors import BackproofError, ConfigurationError, Damaged, WrongKey
 
-PROVIDER = "backproof"
+__all__ = [
+    "PROVIDER",
+    "KeyRing",
+    "KmsKey",
+    "checked_key",
+    "escrow_fingerprint",
+    "fingerprint",
+    "key_from_text",
+    "key_name",
+]
+
 _NEW_KEY = "`backproof keys new` makes a key: base64 of 32 random bytes."
 _NEW_ESCROW = "`backproof keys escrow` makes a pair."
-_OAEP = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
-_AES_PARAMETERS = struct.pack(">II", 128, 12)
-"""Tag bits and IV length, which the format writes after the name of an AES key."""
 
 
 def key_from_text(text: str) -> bytes:
@@ -56,23 +65,12 @@ def checked_key(key: bytes) -> bytes:
     return key
 
 
-def fingerprint(key: bytes) -> str:
-    """The name of an AES-256 key."""
-    return f"aes256:{hashlib.sha256(b'backproof aes256 key' + key).hexdigest()[:20]}"
-
-
-def escrow_fingerprint(public_key: rsa.RSAPublicKey) -> str:
-    """The name of an escrow key pair."""
-    der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return f"rsa{public_key.key_size}:{hashlib.sha256(der).hexdigest()[:20]}"
-
-
 class KeyRing:
     """The keys of a plan: one that seals, earlier ones that still open, and the offline escrow pair.
 
     Args:
-        current: 32 bytes; what new archives are sealed for. None for a ring that only opens.
-        old: earlier keys.
+        current: what new archives are sealed for: 32 bytes, or a key in KMS. None for a ring that only opens.
+        old: earlier keys, of either kind.
         escrow_public: PEM; new archives are sealed for it as well.
         escrow_private: PEM; only where somebody brought it out of its safe to open an archive.
         escrow_passphrase: of the escrow private key, where it has one.
@@ -83,91 +81,81 @@ class KeyRing:
 
     def __init__(
         self,
-        current: bytes | None = None,
-        old: Sequence[bytes] = (),
+        current: bytes | KmsKey | None = None,
+        old: Sequence[bytes | KmsKey] = (),
         escrow_public: bytes | None = None,
         escrow_private: bytes | None = None,
         escrow_passphrase: bytes | None = None,
     ) -> None:
-        self._current = None if current is None else checked_key(current)
-        keys = [*filter(None, [self._current]), *map(checked_key, old)]
-        self._aes = {fingerprint(key): key for key in keys}
-        self._public = None if escrow_public is None else _public_key(escrow_public)
-        self._private = None if escrow_private is None else _private_key(escrow_private, escrow_passphrase)
+        self._current = None if current is None else _wrapping(current)
+        self._public = None if escrow_public is None else EscrowPublicKey(_public_key(escrow_public))
+        self._private = (
+            None if escrow_private is None else EscrowPrivateKey(_private_key(escrow_private, escrow_passphrase))
+        )
+        keys: list[Unwraps | None] = [self._current, *map(_wrapping, old), self._private]
+        # What is at hand first: on the day the escrow key was brought out, KMS may be what can't be reached.
+        keys.sort(key=lambda key: isinstance(key, RemoteKey))
+        self._keys = {key.name: key for key in keys if key is not None}
 
     @property
     def fingerprint(self) -> str | None:
         """Of the current key."""
-        return None if self._current is None else fingerprint(self._current)
+        return None if self._current is None else self._current.name
 
     @property
     def escrow_fingerprint(self) -> str | None:
         """Of the escrow pair; None where there is none."""
-        public = self._public or (self._private.public_key() if self._private else None)
-        return escrow_fingerprint(public) if public else None
+        pair = self._public or self._private
+        return None if pair is None else pair.name
 
     @property
     def opens(self) -> tuple[str, ...]:
         """Fingerprints of what this ring can open archives with, in the order in which it tries them."""
-        private = (escrow_fingerprint(self._private.public_key()),) if self._private else ()
-        return (*self._aes, *private)
+        return tuple(self._keys)
 
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self.opens)})"
 
-    def wrap(self, data_key: bytes, context: bytes) -> tuple[EncryptedDataKey, ...]:
+    def wrap(self, data_key: bytes, context: dict[str, str]) -> tuple[EncryptedDataKey, ...]:
         """Encrypt a data key for the current key and for the escrow key.
 
         Raises:
             ConfigurationError: the ring has no current key.
+            BackproofError: KMS refuses, or can't be reached.
         """
         if self._current is None:
             raise ConfigurationError("the key ring has no current key to seal with", _NEW_KEY)
-        name = fingerprint(self._current).encode()
-        iv = os.urandom(12)
-        info = name + _AES_PARAMETERS + iv
-        wrapped = [EncryptedDataKey(PROVIDER, info, AESGCM(self._current).encrypt(iv, data_key, context))]
-        if self._public:
-            name = escrow_fingerprint(self._public).encode()
-            wrapped.append(EncryptedDataKey(PROVIDER, name, self._public.encrypt(data_key, _OAEP)))
-        return tuple(wrapped)
+        return tuple(key.wrap(data_key, context) for key in (self._current, self._public) if key is not None)
 
-    def unwrap(self, wrapped: Sequence[EncryptedDataKey], context: bytes) -> bytes:
-        """Decrypt a data key with the first key at hand that opens it: current, old, then escrow.
+    def unwrap(self, wrapped: Sequence[EncryptedDataKey], context: dict[str, str]) -> bytes:
+        """Decrypt a data key with the first key that opens it: those at hand, then those in KMS.
+
+        No key of KMS's is asked but those on the ring, whatever the archive names.
 
         Raises:
             WrongKey: it is wrapped for none of them.
             Damaged: it is wrapped for one of them, and was changed.
+            BackproofError: KMS refuses, or can't be reached, and nothing else opens it.
         """
-        candidates = {name: [key for key in wrapped if key_name(key) == name] for name in self.opens}
-        for name, keys in candidates.items():
-            for key in keys:
-                opened = self._opened(name, key, context)
-                if opened is not None:
-                    return opened
-        if any(candidates.values()):
-            raise Damaged("the archive's data key was changed, or what it is bound to", "Use another copy.")
+        refusals: list[BackproofError] = []
+        for name, ours in self._keys.items():
+            for key in wrapped:
+                if key_name(key) == name:
+                    try:
+                        return ours.unwrap(key, context)
+                    except BackproofError as error:
+                        refusals.append(error)
+        if refusals:
+            # Where some key could not be asked, nobody knows yet whether the archive is damaged.
+            raise next((error for error in refusals if not isinstance(error, Damaged)), refusals[0])
         raise WrongKey(
             f"the archive wants {_listed(map(key_name, wrapped))}; the key ring has {_listed(self.opens)}",
-            "Add the key to `old` of the plan's keys, or give the escrow private key.",
+            "Add the key to `old` (`old_kms` for one in KMS) of the plan's keys, or give the escrow private key.",
         )
 
-    def _opened(self, name: str, wrapped: EncryptedDataKey, context: bytes) -> bytes | None:
-        try:
-            if name in self._aes:
-                return AESGCM(self._aes[name]).decrypt(wrapped.info[-12:], wrapped.ciphertext, context)
-            return self._private.decrypt(wrapped.ciphertext, _OAEP) if self._private else None
-        except (InvalidTag, ValueError):
-            return None
 
-
-def key_name(wrapped: EncryptedDataKey) -> str:
-    """The fingerprint in an encrypted data key, or what another program wrote there."""
-    name = wrapped.info
-    if len(name) > 20 and name[-20:-12] == _AES_PARAMETERS:
-        name = name[:-20]
-    text = name.decode("utf-8", "backslashreplace")
-    return text if wrapped.provider == PROVIDER else f"{wrapped.provider}/{text}"
+def _wrapping(key: bytes | KmsKey) -> AesKey | RemoteKey:
+    return AesKey(checked_key(key)) if isinstance(key, bytes) else RemoteKey(key)
 
 
 def _listed(names: Iterable[str]) -> str:

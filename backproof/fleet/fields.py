@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -9,6 +10,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo
 
 from backproof.fleet import cron
+
+_KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+", re.ASCII)
 
 
 class Spec(BaseModel):
@@ -64,6 +67,14 @@ def _pem_or_path(text: str, info: ValidationInfo) -> str:
     return text if text.startswith("-----BEGIN") else str(_beside_the_file(Path(text), info))
 
 
+def _check_key_arn(text: str) -> str:
+    if ":alias/" in text or text.startswith("alias/"):
+        raise ValueError("names an alias, which may mean another key tomorrow; write the ARN of the key itself")
+    if not _KEY_ARN.fullmatch(text):
+        raise ValueError("is no ARN of a key in KMS, such as arn:aws:kms:eu-west-1:111122223333:key/1234abcd-…")
+    return text
+
+
 def _check_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -91,6 +102,9 @@ Keys = Annotated[tuple[SecretStr, ...], AfterValidator(_check_keys)]
 
 PublicKey = Annotated[str, AfterValidator(_check_public_key)]
 """Base64 of 32 bytes that are no secret."""
+
+KeyArn = Annotated[str, AfterValidator(_check_key_arn)]
+"""Of a key in AWS KMS."""
 
 PemOrPath = Annotated[str, Field(min_length=1), AfterValidator(_pem_or_path)]
 """PEM text itself, or a file that holds it."""

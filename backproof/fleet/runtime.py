@@ -1,7 +1,7 @@
 """A fleet at work: engines, stores and keys, built when they are first asked for."""
 
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from backproof.stores import Store
 if TYPE_CHECKING:
     from backproof.archive.keys import KeyRing
     from backproof.archive.signing import Signer
+    from backproof.kms import KmsKey
 
 
 class Fleet:
@@ -101,7 +102,7 @@ class Fleet:
         spec = self.spec.keys.get(name)
         if spec is None:
             raise _unknown("key ring", name, self.spec.keys)
-        return _ring(spec, f"keys.{name}")
+        return _ring(spec, partial(self._kms, spec), f"keys.{name}")
 
     @cached_property
     def signer(self) -> "Signer":
@@ -128,18 +129,30 @@ class Fleet:
     def _s3(self, name: str, spec: S3StoreSpec) -> Store:
         from backproof.stores.s3 import S3Store
 
-        access = None if spec.credentials is None else self.spec.credentials[spec.credentials]
+        access_key_id, secret_access_key, session_token = self._access(spec.credentials)
         return S3Store(
             name,
             spec.bucket,
             spec.region,
             prefix=spec.prefix,
             endpoint_url=spec.endpoint_url,
-            access_key_id=None if access is None else access.access_key_id,
-            secret_access_key=None if access is None else _open(access.secret_access_key),
-            session_token=None if access is None else _open(access.session_token),
+            access_key_id=access_key_id,
+            secret_access_key=secret_access_key,
+            session_token=session_token,
             storage_class=spec.storage_class,
         )
+
+    def _kms(self, spec: KeyRingSpec, arn: str) -> "KmsKey":
+        from backproof.kms import KmsKey
+
+        return KmsKey(arn, spec.endpoint_url, *self._access(spec.credentials))
+
+    def _access(self, name: str | None) -> tuple[str | None, str | None, str | None]:
+        """Access key id, secret and session token; all None for the machine's own."""
+        if name is None:
+            return None, None, None
+        access = self.spec.credentials[name]
+        return access.access_key_id, _open(access.secret_access_key), _open(access.session_token)
 
 
 def _local(name: str, spec: LocalStoreSpec) -> Store:
@@ -148,7 +161,7 @@ def _local(name: str, spec: LocalStoreSpec) -> Store:
     return LocalStore(name, spec.path)
 
 
-def _ring(spec: KeyRingSpec, where: str) -> "KeyRing":
+def _ring(spec: KeyRingSpec, kms: "Callable[[str], KmsKey]", where: str) -> "KeyRing":
     from backproof.archive.keys import KeyRing
 
     public = None if spec.escrow_public_key is None else pem.read(spec.escrow_public_key, f"{where}.escrow_public_key")
@@ -156,8 +169,9 @@ def _ring(spec: KeyRingSpec, where: str) -> "KeyRing":
         None if spec.escrow_private_key is None else pem.read(spec.escrow_private_key, f"{where}.escrow_private_key")
     )
     passphrase = _open(spec.escrow_passphrase)
-    current = None if spec.aes256 is None else key_bytes(spec.aes256)
-    old = tuple(key_bytes(key) for key in spec.old)
+    here = None if spec.aes256 is None else key_bytes(spec.aes256)
+    current = here if spec.kms is None else kms(spec.kms)
+    old: list[bytes | KmsKey] = [*map(key_bytes, spec.old), *map(kms, spec.old_kms)]
     try:
         return KeyRing(current, old, public, private, None if passphrase is None else passphrase.encode())
     except ConfigurationError as error:

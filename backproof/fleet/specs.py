@@ -6,13 +6,14 @@ forms and of ``docs/fleet.md``.
 
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from backproof.fleet.durations import Duration, Period, parse
 from backproof.fleet.fields import (
     Command,
     FilePath,
     Key,
+    KeyArn,
     Keys,
     Name,
     OptionalKey,
@@ -39,8 +40,16 @@ class KeyRingSpec(Spec):
 
     aes256: OptionalKey = None
     """The key new archives are encrypted with: base64 of 32 bytes."""
+    kms: KeyArn | None = None
+    """Instead of ``aes256``: a key in AWS KMS, by its ARN. It never leaves there."""
+    credentials: Name | None = None
+    """Which credentials KMS is asked with; none: the machine's own."""
+    endpoint_url: str | None = None
+    """For key services other than Amazon's that speak KMS's protocol."""
     old: Keys = ()
     """Earlier keys, kept so that earlier archives stay readable."""
+    old_kms: tuple[KeyArn, ...] = ()
+    """Earlier keys in KMS, by their ARNs."""
     escrow_public_key: PemOrPath | None = None
     """Public half of the offline escrow key: a file, or the PEM text itself. It opens every archive if all is lost."""
     escrow_private_key: FilePath | None = None
@@ -48,9 +57,16 @@ class KeyRingSpec(Spec):
     escrow_passphrase: SecretStr | None = None
     """What the private half is locked with."""
 
+    @field_validator("kms")
+    @classmethod
+    def _one_current_key(cls, kms: str | None, info: ValidationInfo) -> str | None:
+        if kms is not None and info.data.get("aes256") is not None:
+            raise ValueError("is given beside aes256; new archives are sealed with one of them: move the other to old")
+        return kms
+
 
 class CredentialsSpec(Spec):
-    """An access key for S3. A store that names none uses the machine's own: environment, profile or instance role."""
+    """An access key for S3 and KMS. Who names none uses the machine's own: environment, profile or instance role."""
 
     access_key_id: Text
     """The key's id."""

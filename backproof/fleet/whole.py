@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -17,15 +18,16 @@ from backproof.fleet.specs import (
 )
 
 StoreSpec = LocalStoreSpec | S3StoreSpec
+AskerT = TypeVar("AskerT", bound=KeyRingSpec | StoreSpec)
 
 
 class FleetSpec(FleetSettings):
     """Everything ``fleet.yaml`` says. A plan's left-out stores and key are filled in."""
 
+    credentials: dict[Name, CredentialsSpec] = Field(default_factory=dict)
+    """AWS credentials by name."""
     keys: dict[Name, KeyRingSpec] = Field(default_factory=dict)
     """Key rings by name."""
-    credentials: dict[Name, CredentialsSpec] = Field(default_factory=dict)
-    """S3 credentials by name."""
     stores: dict[Name, StoreSpec] = Field(default_factory=dict)
     """Stores by name."""
     databases: dict[Name, DatabaseSpec] = Field(default_factory=dict)
@@ -33,13 +35,13 @@ class FleetSpec(FleetSettings):
     plans: dict[Name, PlanSpec] = Field(default_factory=dict)
     """Plans by name."""
 
-    @field_validator("stores")
+    @field_validator("keys", "stores")
     @classmethod
-    def _known_credentials(cls, stores: dict[str, StoreSpec], info: ValidationInfo) -> dict[str, StoreSpec]:
-        for name, store in stores.items():
-            if isinstance(store, S3StoreSpec) and store.credentials is not None and "credentials" in info.data:
-                _known(store.credentials, info.data["credentials"], "credentials", f"{name}.credentials")
-        return stores
+    def _known_credentials(cls, users: dict[str, AskerT], info: ValidationInfo) -> dict[str, AskerT]:
+        for name, user in users.items():
+            if not isinstance(user, LocalStoreSpec) and user.credentials is not None and "credentials" in info.data:
+                _known(user.credentials, info.data["credentials"], "credentials", f"{name}.credentials")
+        return users
 
     @field_validator("plans")
     @classmethod

@@ -1,12 +1,14 @@
 """Preflight: everything that can be known to stand in the way, before anything is touched."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from backproof import catalog
-from backproof.errors import BackproofError, Permanent
+from backproof.archive.keys import KeyRing
+from backproof.errors import BackproofError, Damaged, Permanent
 from backproof.fleet import Fleet
 from backproof.records import Finding, Manifest
 
@@ -20,9 +22,9 @@ _SCRATCH_SHARE = 1.3
 def preflight(fleet: Fleet, plan: str) -> list[Finding]:
     """Every check of a plan with its result and remedy; raises for nothing that it can report.
 
-    Covers the keys, the database (reached, password, privileges against the object inventory), the tools and their
-    versions, every store of the plan (an object written, read back and deleted), and free space. One store of several
-    that can't be written is a warning: the backup is safe without it.
+    Covers the keys (something encrypted and decrypted), the database (reached, password, privileges against the object
+    inventory), the tools and their versions, every store of the plan (an object written, read back and deleted), and
+    free space. One store of several that can't be written is a warning: the backup is safe without it.
     """
     findings = list(_keys(fleet, plan))
     try:
@@ -62,7 +64,7 @@ def _keys(fleet: Fleet, plan: str) -> Iterable[Finding]:
             remedy="Anybody who reaches a store can read its archives. Name a key in the plan to encrypt them.",
         )
         return
-    yield Finding(check="key", status="ok", found=str(ring.fingerprint))
+    yield _key(ring, plan)
     if ring.escrow_fingerprint is None:
         yield Finding(
             check="escrow key",
@@ -72,6 +74,28 @@ def _keys(fleet: Fleet, plan: str) -> Iterable[Finding]:
         )
     else:
         yield Finding(check="escrow key", status="ok", found=ring.escrow_fingerprint)
+
+
+def _key(ring: KeyRing, plan: str) -> Finding:
+    """Wrap something and unwrap it, bound to the plan as its archives are: a key in KMS may ask for that."""
+    probe, context = os.urandom(32), {"plan": plan, "backup": "preflight", "kind": "preflight"}
+    name = str(ring.fingerprint)
+    try:
+        wrapped = ring.wrap(probe, context)
+    except BackproofError as error:
+        return _failed("key", error)
+    try:
+        opened = ring.unwrap(wrapped[:1], context)
+    except Damaged:
+        opened = b""
+    except BackproofError as error:
+        # That can be meant: whoever breaks into a machine that may only encrypt opens no archive.
+        found = f"{name}: encrypts, but does not decrypt here; backups can be neither proven nor restored: {error.fact}"
+        return Finding(check="key", status="warning", found=found, remedy=error.remedy)
+    if opened != probe:
+        found, remedy = f"{name}: what it encrypts it does not decrypt", "Give the key ring another key."
+        return Finding(check="key", status="failed", found=found, remedy=remedy)
+    return Finding(check="key", status="ok", found=f"{name}: encrypts and decrypts")
 
 
 def _last(fleet: Fleet, plan: str) -> Manifest | None:

@@ -34,6 +34,7 @@ def _plan(fleet: "Fleet", name: str) -> dict[str, object]:
     from backproof.operations.checks import judge
 
     plan, ring = fleet.plan(name), fleet.ring(name)
+    kms = fleet.spec.keys[plan.key].kms if plan.key else None
     for check in plan.checks:
         try:
             judge(check.expect)
@@ -45,7 +46,8 @@ def _plan(fleet: "Fleet", name: str) -> dict[str, object]:
         "engine": fleet.engine(name).name,
         "database": str(fleet.target(name)),
         "stores": [store.location() for store in fleet.stores(name)],
-        "aes256": ring and ring.fingerprint,
+        "aes256": ring and ring.fingerprint if kms is None else None,
+        "kms": kms,
         "escrow": ring and ring.escrow_fingerprint,
     }
 
@@ -58,8 +60,8 @@ def _warnings(fleet: "Fleet") -> Iterator[str]:
     for name, plan in fleet.spec.plans.items():
         if warning := without_escrow(fleet, name):
             yield warning
-        if plan.key and fleet.spec.keys[plan.key].aes256 is None:
-            yield f"plan {name} can be restored but not backed up: key ring {plan.key} has no aes256 key"
+        if plan.key and (ring := fleet.spec.keys[plan.key]).aes256 is None and ring.kms is None:
+            yield f"plan {name} can be restored but not backed up: key ring {plan.key} has neither aes256 nor kms"
         if all(isinstance(fleet.spec.stores[store], LocalStoreSpec) for store in plan.stores):
             yield f"plan {name} keeps all its backups in folders: a fire or a thief takes them with the machine"
         password = fleet.target(name).password

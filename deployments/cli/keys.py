@@ -130,8 +130,9 @@ def show(session: Session) -> None:
     for name, spec in fleet.spec.keys.items():
         ring = fleet.key_ring(name)
         rings[name] = {
-            "aes256": ring.fingerprint,
-            "old": [fingerprint(key_bytes(key)) for key in spec.old],
+            "aes256": ring.fingerprint if spec.kms is None else None,
+            "kms": spec.kms,
+            "old": [*(fingerprint(key_bytes(key)) for key in spec.old), *spec.old_kms],
             "escrow": ring.escrow_fingerprint,
         }
     signer = fleet.signer
@@ -145,7 +146,7 @@ def show(session: Session) -> None:
 def _say_keys(signing: str, public_key: str, rings: dict[str, dict[str, object]]) -> None:
     rows = [["signing", "", signing], ["signing", "public key", public_key]]
     for name, ring in rings.items():
-        rows.append([name, "aes256", str(ring["aes256"] or "–")])
+        rows.append([name, "kms" if ring["kms"] else "aes256", str(ring["kms"] or ring["aes256"] or "–")])
         old = ring["old"]
         rows += [[name, "old", str(each)] for each in (old if isinstance(old, list) else [])]
         rows.append([name, "escrow", str(ring["escrow"] or "–")])

@@ -217,7 +217,7 @@ def test_a_header_that_commits_to_another_key_is_refused_though_its_tag_is_right
     # Without commitment one message could open to two texts, under two keys.
     data_key, message_id = bytes(32), bytes(32)
     cipher = Cipher(data_key, message_id)
-    keys = KeyRing(KEY).wrap(data_key, context_bytes(CONTEXT))
+    keys = KeyRing(KEY).wrap(data_key, CONTEXT)
     for commitment, error in ((cipher.commitment, None), (bytes(32), Damaged)):
         header = Header(message_id, CONTEXT, keys, FRAME, commitment)
         stored = header.written() + cipher.tag(header) + cipher.seal(0, b"x", final=True)
