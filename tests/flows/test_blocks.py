@@ -1,0 +1,106 @@
+"""A fleet in blocks on a real Prefect server: saved and loaded it is the same, and its secrets stay secret."""
+
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+
+import blocks
+from backproof.errors import ConfigurationError, NotFound
+from backproof.fleet import FleetSpec, parse
+from blocks.fleet import FILE_VARIABLE
+from tests.support.prefect_fixtures import text_of
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+TEXT = """
+fleet: {fleet}
+signing: {{private_key: {signing}}}
+keys: {{{prefix}-main: {{aes256: {key}, old: [{old}]}}}}
+credentials: {{{prefix}-aws: {{access_key_id: canary-id, secret_access_key: canary-secret}}}}
+stores:
+  {prefix}-local: {{type: local, path: /srv/backups}}
+  {prefix}-s3: {{type: s3, bucket: b, region: eu-west-1, credentials: {prefix}-aws}}
+databases:
+  {prefix}-db:
+    engine: postgresql
+    port: 5432
+    name: shop
+    user: u
+    password: canary-user
+    admin: {{user: a, password: canary-adm}}
+plans:
+  {plan}: {{database: {prefix}-db, checks: [{{name: some, sql: SELECT 1, expect: "> 0"}}], retention: {{daily: 7d}}}}
+"""
+
+
+def key(letter: str) -> str:
+    return b64encode(letter.encode() * 32).decode()
+
+
+def fleet(name: str, plan: str, prefix: str) -> FleetSpec:
+    text = TEXT.format(fleet=name, plan=plan, prefix=prefix, signing=key("s"), key=key("k"), old=key("o"))
+    return parse(text, {}, Path("/srv/fleet.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FILE_VARIABLE, raising=False)
+
+
+def test_a_fleet_saved_to_blocks_loads_as_it_was_and_saving_it_again_changes_nothing() -> None:
+    spec = fleet("one", "plan-one", "one")
+    blocks.save_fleet(spec)
+    blocks.save_fleet(spec)
+    assert blocks.load_fleet("plan-one").spec == spec
+
+
+def test_no_secret_of_a_fleet_is_shown_or_lies_in_clear_in_prefects_database(prefect_api: Any) -> None:
+    spec = fleet("two", "plan-two", "two")
+    blocks.save_fleet(spec)
+    secrets = (b"canary-secret", b"canary-user", b"canary-adm", key("k").encode(), key("o").encode(), key("s").encode())
+    with get_client(sync_client=True) as client:
+        shown = repr([document.data for document in client.read_block_documents(include_secrets=False)]).encode()
+    environ = Path(f"/proc/{prefect_api.pid}/environ").read_bytes().split(b"\0")
+    [home] = [entry.partition(b"=")[2].decode() for entry in environ if entry.startswith(b"PREFECT_HOME=")]
+    stored = text_of(Path(home))
+    assert b"two-s3" in stored
+    assert b"canary-id" in shown
+    for secret in secrets:
+        assert secret not in shown
+        assert secret not in stored
+
+
+def test_a_plan_of_another_fleet_is_not_taken_over() -> None:
+    blocks.save_fleet(fleet("three", "plan-three", "three"))
+    with pytest.raises(ConfigurationError, match="plan-three belongs to fleet three"):
+        blocks.save_fleet(fleet("four", "plan-three", "four"))
+
+
+def test_a_key_that_a_form_has_masked_is_refused_and_says_what_happened() -> None:
+    spec = fleet("five", "plan-five", "five")
+    blocks.save_fleet(spec)
+    with get_client(sync_client=True) as client:
+        document = client.read_block_document_by_name("five-main", "backproof-key-ring")
+        client.request(
+            "PATCH",
+            "/block_documents/{id}",
+            path_params={"id": document.id},
+            # Prefect's server keeps the secret for its own mask of eight; a form's is not always that.
+            json={"data": {"aes256": "*****", "old": []}, "merge_existing_data": True},
+        )
+    with pytest.raises(ConfigurationError, match="asterisks in place of a key"):
+        blocks.load_fleet("plan-five")
+
+
+def test_a_plan_that_no_fleet_has_is_told_with_those_there_are() -> None:
+    blocks.save_fleet(fleet("six", "plan-six", "six"))
+    with pytest.raises(NotFound, match=r"no plan is called 'plan-seven'.*plan-six"):
+        blocks.load_fleet("plan-seven")
+
+
+def test_a_file_in_the_environment_goes_before_blocks(fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FILE_VARIABLE, str(fleet_file))
+    assert set(blocks.load_fleet("shop").spec.plans) == {"shop"}
