@@ -71,7 +71,8 @@ def manifest(fleet: Fleet, plan: str, backup: str = "latest", store: str | None 
 
     Args:
         backup: an id, ``latest`` (the newest that is committed), or ``latest-proven``.
-        store: where to look; unless said, the plan's stores in their order, past those that can't be reached.
+        store: where to look; unless said, the plan's stores in their order, past those that can't be reached, and those
+            that lost the archive itself last.
 
     Raises:
         NotFound: no store that can be reached has it; says which could not be.
@@ -80,7 +81,7 @@ def manifest(fleet: Fleet, plan: str, backup: str = "latest", store: str | None 
     found = listing(fleet, plan, None if store is None else [store])
     chosen = _choose(found, plan, backup)
     refused: BackproofError | None = None
-    for copy in chosen.copies:
+    for copy in sorted(chosen.copies, key=lambda copy: not copy.archive):
         if not copy.manifest:
             continue
         name = Name(plan, chosen.kind, chosen.taken_at, MANIFEST)

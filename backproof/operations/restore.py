@@ -1,10 +1,12 @@
 """Restore: into a new database; nothing live is touched."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from backproof import catalog
-from backproof.engines import Progress, no_progress
+from backproof.archive.reader import ArchiveReader
+from backproof.engines import Engine, Progress, no_progress
 from backproof.errors import ConfigurationError, Permanent
 from backproof.fleet import Fleet
 from backproof.operations.clock import Now, Stopwatch, utc_now
@@ -85,26 +87,19 @@ def restore(
     archive = catalog.open_archive(fleet, manifest, store)
     watch = Stopwatch(now)
     with watch.phase("check"):
-        archive.read(manifest.members[0])  # opens it: a wrong key shows at once
-        if tables is None:
-            archive.verify()  # what was changed anywhere shows before anything is made
-        chosen = tuple(table.name for table in manifest.tables) if tables is None else engine.resolve(archive, tables)
+        chosen = _checked(engine, archive, tables)
         lacking = engine.lacks(target, manifest)
         _require(lacking, create_missing_roles)
-    with watch.phase("create"):
-        if create_missing_roles:
-            engine.provide(target, manifest, lacking)
-        made = engine.create(target, manifest)
-    with watch.phase("restore", lambda: _plain_bytes(manifest, chosen)):
-        try:
+    with ExitStack() as stack:
+        with watch.phase("create"):
+            if create_missing_roles:
+                engine.provide(target, manifest, lacking)
+            stack.enter_context(_new_database(engine, target, manifest))
+        with watch.phase("restore", lambda: _plain_bytes(manifest, chosen)):
             only = None if tables is None else chosen
             left_out = engine.restore(archive, target, jobs or os.cpu_count() or 1, only, progress=progress)
             if tables is None:
                 left_out += engine.apply_globals(target, manifest)
-        except BaseException:
-            if made:
-                engine.drop(target)
-            raise
     return Restored(
         plan=plan,
         backup=manifest.id,
@@ -115,6 +110,27 @@ def restore(
         left_out=tuple(left_out),
         timings=watch.timings,
     )
+
+
+def _checked(engine: Engine, archive: ArchiveReader, tables: Sequence[str] | None) -> tuple[str, ...]:
+    """The tables that will come, once the archive is known to open and, where all of it is wanted, to be whole."""
+    archive.read(archive.manifest.members[0])
+    if tables is not None:
+        return engine.resolve(archive, tables)
+    archive.verify()
+    return tuple(table.name for table in archive.manifest.tables)
+
+
+@contextmanager
+def _new_database(engine: Engine, target: Target, manifest: Manifest) -> Iterator[None]:
+    """Made here, or there and empty; what was made here goes again when the restore into it fails."""
+    made = engine.create(target, manifest)
+    try:
+        yield
+    except BaseException:
+        if made:
+            engine.drop(target)
+        raise
 
 
 def _require(lacking: Sequence[Lack], create_missing_roles: bool) -> None:

@@ -109,6 +109,13 @@ def test_the_newest_backup_is_read_from_the_next_store_when_the_first_lost_its_m
     assert (manifest.id, store) == (archive.manifest.id, "far")
 
 
+def test_a_store_that_lost_the_archive_itself_is_passed_over_for_one_that_has_it(fleet: Fleet) -> None:
+    archive = put(fleet, "near")
+    put(fleet, "far")
+    fleet.store("near").delete(key(archive_name(archive.manifest)))
+    assert catalog.manifest(fleet, PLAN)[1] == "far"
+
+
 def test_latest_proven_passes_over_a_newer_backup_without_proof(fleet: Fleet) -> None:
     proven = put(fleet, "near")
     put(fleet, "near", days=1)
