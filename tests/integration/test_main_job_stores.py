@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -14,17 +14,20 @@ from typing import Any
 import pytest
 
 from backproof import catalog
+from backproof.engines.postgresql import ENGINE
+from backproof.engines.postgresql.connect import connected
 from backproof.errors import AccessDenied, BackproofError, NoSpace, Permanent, StoreUnavailable, Transient
 from backproof.fleet import Fleet
 from backproof.operations.copy import copy
 from backproof.operations.preflight import preflight
 from backproof.operations.prove import prove
 from backproof.records import Target
+from backproof.scratch import workspace
 from backproof.stores import Store
 from backproof.stores.s3 import S3Store
 from deployments.servers.seaweedfs import S3Server
 from tests.support.aftermath import Holdings, expect_whole, unfinished_uploads
-from tests.support.fault_fixtures import Past, Shop, shop_of
+from tests.support.fault_fixtures import Once, Past, Shop, shop_of
 from tests.support.fleets import PLAN
 from tests.support.postgres_fixtures import databases
 from tests.support.proxy import Fault, Proxy
@@ -116,18 +119,48 @@ def test_a_full_disk_under_the_first_store_sends_the_backup_to_the_next(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["5m", "40m", "75m", "110m"])
-def test_a_full_disk_under_a_proof_is_could_not_run(shop: Shop, size: str) -> None:
+@pytest.mark.parametrize("when", ["before it", "as it starts a server", "as it restores", "as it dumps again"])
+def test_a_full_disk_under_a_proof_is_could_not_run(shop: Shop, when: str) -> None:
     sealed = shop.seal()
-    with open_folder() as folder, small_disk(folder, size):
+    fill_after = {"as it restores": 0, "as it dumps again": sealed.manifest.plain_bytes}
+    sizes = {"before it": "5m", "as it starts a server": "40m"}
+    with open_folder() as folder, small_disk(folder, sizes.get(when, "120m")):
         shop.description["scratch_folder"] = str(folder)
         fleet = shop.changed().fleet
-        proof = prove(fleet, PLAN, sealed.manifest.id, "near")
-        assert proof.verdict == "could-not-run", proof.reason
-        assert "room" in proof.reason or "space" in proof.reason
+        fault = Once(lambda: fill(folder), fill_after.get(when, 10**12))
+        proof = prove(fleet, PLAN, sealed.manifest.id, "near", progress=fault)
+        assert fault.fired == (when in fill_after)
+        if when != "as it dumps again":  # which may need no room any more
+            assert proof.verdict == "could-not-run", proof.reason
+            assert "Make room" in proof.reason or "Free some" in proof.reason, proof.reason
+            assert str(folder) in proof.reason
+        assert proof.verdict != "failed", proof.reason
+        (folder / "filler").unlink(missing_ok=True)
         assert list(folder.iterdir()) == []
         make_room(folder, "600m")
         assert prove(fleet, PLAN, sealed.manifest.id, "near").verdict == "passed"
+
+
+def test_a_scratch_server_that_dies_of_a_full_disk_says_no_space(shop: Shop) -> None:
+    manifest = shop.seal().manifest
+    with open_folder() as folder, small_disk(folder, "120m"), workspace("scratch", folder) as private:
+        with pytest.raises(NoSpace, match="Make room") as raised, ENGINE.scratch(manifest, private) as target:
+            exhaust(target, folder)
+        assert str(folder) in raised.value.fact
+
+
+def exhaust(target: Target, folder: Path) -> None:
+    """Let a server run out of room for its log: it stops for good."""
+    fill(folder)
+    with connected(target) as connection, connection.cursor() as cursor:
+        for _ in range(5):
+            cursor.execute("CREATE TEMP TABLE t (); DROP TABLE t; SELECT pg_switch_wal()")
+
+
+def fill(folder: Path) -> None:
+    with suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(65536))
 
 
 # --- S3 behind a proxy

@@ -1,5 +1,7 @@
 """A scratch server for one archive: the same major version, an empty database that fits, everybody else shut out."""
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,10 +12,12 @@ import psycopg2.errors
 from backproof.engines.postgresql import binaries, database, provide
 from backproof.engines.postgresql.connect import connected, quote_literal
 from backproof.engines.postgresql.server import private_server
-from backproof.errors import BackproofError, CannotProve, MissingTool, Transient
+from backproof.errors import BackproofError, CannotProve, ConnectionLost, MissingTool, NoSpace, Transient
 from backproof.records import Manifest, Target
 
 DATABASE = "restored"
+
+_LARGER = "Make room, or name a larger folder as scratch_folder in the fleet."
 
 _ROOM = 1.3
 """Of the live size: data and indexes are written anew, and sorting needs room beside them."""
@@ -30,6 +34,7 @@ def scratch(manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ())
 
     Raises:
         CannotProve: no binaries of that version, no room, a locale or extension missing; with the remedy.
+        NoSpace: the disk got full meanwhile; also where the server died of it.
     """
     major = int(manifest.database.server_version.partition(".")[0])
     _check_room(manifest, folder)
@@ -37,8 +42,14 @@ def scratch(manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ())
     # The cluster's own locale matters to nothing, and this one is everywhere.
     with private_server(major, folder / "server", tool_folders=tool_folders, locale="C") as server:
         target = server.to(DATABASE)
-        _prepare(target, manifest)
-        yield target
+        try:
+            _prepare(target, manifest)
+            yield target
+        except (NoSpace, ConnectionLost) as error:
+            log = (folder / "server" / "server.log").read_text(errors="replace")
+            if isinstance(error, ConnectionLost) and os.strerror(errno.ENOSPC) not in log:
+                raise
+            raise NoSpace(f"the disk of {folder.parent} is full: {error.fact}", _LARGER) from None
 
 
 def _check_room(manifest: Manifest, folder: Path) -> None:
@@ -46,7 +57,7 @@ def _check_room(manifest: Manifest, folder: Path) -> None:
     if free < needed:
         raise CannotProve(
             f"a proof needs {needed / 1e9:.1f} GB in {folder.parent}, and {free / 1e9:.1f} GB are free",
-            "Make room, or name a larger folder as scratch_folder in the fleet.",
+            _LARGER,
         )
 
 
@@ -66,7 +77,7 @@ def _prepare(target: Target, manifest: Manifest) -> None:
         )
     try:
         database.create(target, manifest)
-    except Transient:
+    except (Transient, NoSpace):
         raise
     except BackproofError as error:
         remedy = error.remedy or "Set verify_on: server in the plan."
