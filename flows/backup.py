@@ -53,26 +53,18 @@ def backup(plan: str, kind: Literal["daily", "monthly", "manual", "safety"] = "m
             for store in stores
             if store != sealed.store
         }
-        proof = (
-            prove.submit(plan, sealed.backup, _farthest(sealed.store, stores, copies), sealed.plain_bytes)
-            if verify
-            else None
-        )
-        wait(list[PrefectFuture[Any]]([*copies.values(), *([proof] if proof else [])]))
+        proof = None
+        if verify:
+            farthest = _farthest(sealed.store, stores, copies)
+            proof = prove.submit(plan, sealed.backup, farthest, sealed.plain_bytes)
+        everything: list[PrefectFuture[Any]] = [*copies.values(), *([proof] if proof else [])]
+        wait(everything)
 
-        run = backup_run(
-            plan,
-            kind,
-            stores,
-            sealed,
-            {store: _outcome(copied) for store, copied in copies.items()},
-            _outcome(proof) if proof else None,
-            tuple(finding.line() for finding in findings if finding.status == "warning"),
-        )
-        proven = run.outcome == "proven"
-        publish.submit(
-            f"{plan}-backup", backup_summary(run), run.outcome, PROVEN if proven else None, plan, _facts(run)
-        ).wait()
+        copied = {store: _outcome(copying) for store, copying in copies.items()}
+        proved = _outcome(proof) if proof else None
+        warnings = tuple(finding.line() for finding in findings if finding.status == "warning")
+        run = backup_run(plan, kind, stores, sealed, copied, proved, warnings)
+        publish.submit(f"{plan}-backup", backup_summary(run), run.outcome, _event(run), plan, _facts(run)).wait()
         return _state(run)
 
 
@@ -96,6 +88,11 @@ def _outcome(future: "PrefectFuture[T]") -> T | BackproofError:
     if isinstance(given, BaseException) and not isinstance(given, BackproofError):
         raise given
     return given
+
+
+def _event(run: BackupRun) -> str | None:
+    """A degraded backup may be proven too: a copy is missing, but what there is came back."""
+    return PROVEN if run.proof is not None and run.proof.verdict == "passed" else None
 
 
 def _facts(run: BackupRun) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from backproof.errors import AccessDenied, BackproofError, Busy, CannotProve, St
 from backproof.records import Finding
 from flows.backup import backup
 from tests.support.operations import BACKUP, Operations
+from tests.support.prefect_fixtures import eventually
 
 pytestmark = pytest.mark.usefixtures("prefect_api", "fleet_file", "quick_retries")
 
@@ -167,6 +168,20 @@ def test_every_phase_leaves_its_progress_at_its_end(operations: Operations) -> N
         assert "MB" in (progress.description or "")
 
 
+@pytest.mark.parametrize(("verdict", "lost", "told"), [("passed", "", 1), ("passed", "primary", 1), ("failed", "", 0)])
+def test_a_proven_backup_is_told_to_automations_and_no_other(
+    operations: Operations, verdict: Any, lost: str, told: int
+) -> None:
+    operations.verdict = verdict
+    operations.fail(f"copy local {lost}", down(), times=99)
+    state, _ = run("shop")
+    events = [event for event in _events(_run_id(state)) if event["event"] == "backproof.backup.proven"]
+    assert len(events) == told
+    for event in events:
+        assert event["resource"]["prefect.resource.id"] == "backproof.plan.shop"
+        assert event["payload"]["backup"] == BACKUP
+
+
 def test_no_secret_of_the_fleet_reaches_the_record(operations: Operations) -> None:
     _, record = run("shop")
     assert "canary-of-the-fleet" not in repr(record)
@@ -179,6 +194,19 @@ def _wait(event: threading.Event) -> None:
 def _run_id(state: State[Any]) -> UUID:
     assert state.state_details.flow_run_id
     return state.state_details.flow_run_id
+
+
+def _events(run_id: UUID) -> list[dict[str, Any]]:
+    """Once the run's own last event is in: events are sent in order, and arrive a little later."""
+
+    def read() -> list[dict[str, Any]]:
+        wanted = {"filter": {"any_resource": {"id": [f"prefect.flow-run.{run_id}"]}}, "limit": 50}
+        with get_client(sync_client=True) as client:
+            found = client.request("POST", "/events/filter", json=wanted).json()["events"]
+        ended = {"prefect.flow-run.Completed", "prefect.flow-run.Degraded", "prefect.flow-run.Failed"}
+        return list(found) if ended & {event["event"] for event in found} else []
+
+    return list(eventually(read))
 
 
 def _artifacts(key: str, run_id: UUID) -> list[Any]:
