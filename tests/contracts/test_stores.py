@@ -20,6 +20,7 @@ from backproof.stores.local import LocalStore
 from backproof.stores.s3 import S3Store
 from deployments.servers import seaweedfs
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
+from tests.support.writers import writer
 
 MIB = 1024 * 1024
 SIZES = (0, 1, MIB, 8 * MIB, 8 * MIB + 1, 20 * MIB + 3)
@@ -36,6 +37,8 @@ class Place:
     """Put one byte under a name, valid or not."""
     unfinished: Callable[[], list[str]]
     """What unfinished writes have left."""
+    made: str
+    """An expression that makes the store in another process."""
 
 
 @pytest.fixture(params=["folder", "moto", "seaweedfs"])
@@ -63,7 +66,8 @@ def folder(root: Path) -> Place:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"?")
 
-    return Place(LocalStore("local", root), plant, lambda: [str(each) for each in root.rglob("~*")])
+    made = f"LocalStore('local', {str(root)!r})"
+    return Place(LocalStore("local", root), plant, lambda: [str(each) for each in root.rglob("~*")], made)
 
 
 def bucket(client: Any, name: str, prefix: str) -> Place:
@@ -74,10 +78,10 @@ def bucket(client: Any, name: str, prefix: str) -> Place:
     def unfinished() -> list[str]:
         return [each["Key"] for each in client.list_multipart_uploads(Bucket=name, Prefix=below).get("Uploads", ())]
 
-    store = S3Store(
-        "s3", name, REGIONS[0], prefix, client.meta.endpoint_url, ACCESS_KEY, SECRET_KEY, storage_class="STANDARD_IA"
-    )
-    return Place(store, lambda key: client.put_object(Bucket=name, Key=below + key, Body=b"?"), unfinished)
+    where = ("s3", name, REGIONS[0], prefix, client.meta.endpoint_url, ACCESS_KEY, SECRET_KEY)
+    store = S3Store(*where, storage_class="STANDARD_IA")
+    made = f"S3Store(*{where!r})"
+    return Place(store, lambda key: client.put_object(Bucket=name, Key=below + key, Body=b"?"), unfinished, made)
 
 
 def _moto_client(url: str) -> Any:
@@ -303,6 +307,26 @@ def test_a_sweep_spares_what_is_finished_or_begun_later(place: Place) -> None:
     assert swept == []
     assert place.store.sweep(datetime.now(UTC) + timedelta(hours=1)) == []
     assert [each.key for each in place.store.list()] == ["shop/a", "shop/b"]
+
+
+@real_servers
+def test_a_sweep_removes_at_once_what_a_killed_writer_left_and_spares_a_living_one_whatever_its_age(
+    place: Place,
+) -> None:
+    place.store.put("shop/daily/earlier", [b"x"])
+    long_ago, to_come = (datetime.now(UTC) + hours for hours in (timedelta(hours=-1), timedelta(hours=1)))
+    with writer(place.made):
+        assert len(place.unfinished()) == 1
+        for before in (long_ago, to_come):
+            assert list(place.store.sweep(before)) == []
+        assert len(place.unfinished()) == 1
+    assert place.store.head("shop/daily/a") is None
+    (removed,) = place.store.sweep(long_ago)
+    assert place.store.location("shop/daily/") in removed
+    assert place.unfinished() == []
+    assert list(place.store.sweep(long_ago)) == []
+    assert [each.key for each in place.store.list()] == ["shop/daily/earlier"]
+    place.store.put("shop/daily/a", [b"a second run"])
 
 
 def test_every_method_may_be_called_from_several_threads(store: Store) -> None:

@@ -34,6 +34,7 @@ from deployments.servers import seaweedfs
 from deployments.servers.seaweedfs import S3Server
 from tests.support.proxy import Fault, Proxy, error_in_200
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, SECRET_KEY, MakeStore
+from tests.support.writers import WRITER
 
 MIB = 1024 * 1024
 LATER = timedelta(hours=1)
@@ -221,52 +222,7 @@ def test_a_file_cut_while_it_is_read_is_damaged(tmp_path: Path) -> None:
         list(chunks)
 
 
-# --- writers that are killed
-
-WRITER = """
-import sys, time
-from backproof.stores.local import LocalStore
-from backproof.stores.s3 import S3Store
-
-def chunks():
-    for _ in range(20):
-        yield bytes(1024 * 1024)
-    print("written", flush=True)
-    time.sleep(600)
-
-STORE.put("shop/daily/a", chunks())
-"""
-
-
-@contextmanager
-def writer(store: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process in the middle of a put; killed, not asked, at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER.replace("STORE", store)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        assert process.stdout.readline() == "written\n"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout and process.stdout.close()
-
-
-def test_a_sweep_removes_what_a_killed_writer_left_and_spares_a_live_one(tmp_path: Path) -> None:
-    store = LocalStore("local", tmp_path)
-    store.put("shop/daily/earlier", [b"x"])
-    with writer(f"LocalStore('local', {str(tmp_path)!r})"):
-        assert len(left_in(tmp_path)) == 1
-        assert list(store.sweep(datetime.now(UTC) + LATER)) == []
-        assert len(left_in(tmp_path)) == 1
-    assert store.head("shop/daily/a") is None
-    (removed,) = store.sweep(datetime.now(UTC) - LATER)
-    assert str(tmp_path / "shop/daily/~") in removed
-    assert left_in(tmp_path) == []
-    assert [each.key for each in store.list()] == ["shop/daily/earlier"]
-    store.put("shop/daily/a", [b"a second run"])
+# --- what writers left that were killed; see also the contract
 
 
 def test_a_sweep_touches_no_file_of_others(tmp_path: Path) -> None:
@@ -274,21 +230,6 @@ def test_a_sweep_touches_no_file_of_others(tmp_path: Path) -> None:
         (tmp_path / name).write_text("not ours")
     assert list(LocalStore("local", tmp_path).sweep(datetime.now(UTC) + LATER)) == []
     assert len(list(tmp_path.iterdir())) == 5
-
-
-def test_a_sweep_aborts_the_upload_of_a_killed_writer(s3_store: MakeStore, regions: tuple[S3Server, ...]) -> None:
-    store = s3_store()
-    where = store.location().removeprefix(f"s3://{BUCKET}/")
-    made = f"S3Store('x', {BUCKET!r}, 'eu-west-1', {where!r}, {regions[0].endpoint_url!r}, "
-    with writer(f"{made}{ACCESS_KEY!r}, {SECRET_KEY!r})"):
-        assert len(uploads(regions[0], store)) == 1
-        assert list(store.sweep(datetime.now(UTC) + LATER)) == []
-        assert len(uploads(regions[0], store)) == 1
-    assert store.head("shop/daily/a") is None
-    (removed,) = store.sweep(datetime.now(UTC) - LATER)
-    assert store.location("shop/daily/a") in removed
-    assert uploads(regions[0], store) == []
-    store.put("shop/daily/a", [b"a second run"])
 
 
 # --- S3 behind a proxy
