@@ -20,6 +20,7 @@ from backproof.archive.wrapping import (
     escrow_fingerprint,
     fingerprint,
     key_name,
+    same_key,
 )
 from backproof.errors import BackproofError, ConfigurationError, Damaged, WrongKey
 
@@ -140,7 +141,7 @@ class KeyRing:
         refusals: list[BackproofError] = []
         for name, ours in self._keys.items():
             for key in wrapped:
-                if key_name(key) == name:
+                if same_key(key_name(key), name):
                     try:
                         return ours.unwrap(key, context)
                     except BackproofError as error:

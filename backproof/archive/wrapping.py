@@ -149,6 +149,17 @@ def escrow_fingerprint(public_key: rsa.RSAPublicKey) -> str:
     return f"rsa{public_key.key_size}:{hashlib.sha256(der).hexdigest()[:20]}"
 
 
+def same_key(name: str, other: str) -> bool:
+    """Whether two names are of one key: they are equal, or those of one multi-Region key of KMS's in two regions."""
+    return _anywhere(name) == _anywhere(other)
+
+
+def _anywhere(name: str) -> str:
+    # arn:aws:kms:REGION:ACCOUNT:key/mrk-…: the replicas share their material, and so all but the region
+    parts = name.split(":")
+    return ":".join((*parts[:3], *parts[4:])) if ":key/mrk-" in name and len(parts) == 6 else name
+
+
 def key_name(wrapped: EncryptedDataKey) -> str:
     """The name of the key a data key is wrapped with, or what another program wrote there."""
     name = wrapped.info

@@ -36,7 +36,7 @@ _CREDENTIALS = "Give the key ring `credentials` in fleet.yaml, or let the machin
 _KEY_PAIR = "Correct the access key and its secret in the key ring's `credentials`."
 _TOKEN = "The session token has expired, or belongs to other credentials: get a new one."  # noqa: S105 — a sentence
 _CLOCK = "This machine's clock is wrong: let it follow a time server."
-_ANOTHER_COPY = "Use another copy of this backup."
+_ANOTHER_COPY = "The archive's data key was changed, or what it is bound to: use another copy of this backup."
 _SYMMETRIC = "It must be a symmetric key for encryption and decryption: correct `kms`."
 _CODES: dict[str, tuple[type[BackproofError], str]] = {
     "DisabledException": (AccessDenied, "The key is disabled: enable it, or give another one that is."),

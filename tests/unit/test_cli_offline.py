@@ -223,6 +223,23 @@ def test_escrow_never_overwrites(run: Run, there: str) -> None:
     assert [path.read_text() for path in Path("keys").iterdir()] == ["mine"]
 
 
+def test_a_key_in_kms_is_shown_by_its_arn_without_asking_kms(run: Run, secrets: dict[str, str]) -> None:
+    fleet = Path("fleet.yaml")
+    arn = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
+    old = secrets["BACKPROOF_KEY"]
+    text = fleet.read_text().replace(
+        'aes256: "${BACKPROOF_KEY}"', f'kms: "{arn}"\n    old: ["{old}"]\n    old_kms: ["{arn}0"]'
+    )
+    assert arn in text
+    fleet.write_text(text)
+    shown = document(run("--json", "keys", "show", env=secrets))["keys"]["main"]  # type: ignore[index]
+    assert (shown["aes256"], shown["kms"]) == (None, arn)
+    assert [name.split(":")[0] for name in shown["old"]] == ["aes256", "arn"]
+    plan = document(run("--json", "check", env=secrets))["plans"][0]  # type: ignore[index]
+    assert (plan["aes256"], plan["kms"]) == (None, arn)
+    assert f"kms {arn}" in " ".join(run("keys", "show", env=secrets).stdout.split())
+
+
 def test_new_keys_go_to_a_private_file_that_is_never_overwritten(run: Run) -> None:
     first = document(run("--json", "keys", "new"))
     assert first["file"] == "keys.env"
@@ -245,7 +262,8 @@ def test_fingerprints_name_keys_and_tell_none(run: Run, secrets: dict[str, str])
     result = run("--json", "--fleet", "other.yaml", "keys", "show", env=other)
     shown = document(result)
     assert shown["signing"] == made["signing"]  # type: ignore[index]
-    assert shown["keys"]["main"] == {"aes256": made["aes256"], "old": [], "escrow": None}  # type: ignore[index]
+    ring = {"aes256": made["aes256"], "kms": None, "old": [], "escrow": None}
+    assert shown["keys"]["main"] == ring  # type: ignore[index]
     assert other["BACKPROOF_KEY"] not in result.output
 
 

@@ -157,7 +157,7 @@ def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(text: 
 
 
 def test_an_unknown_key_that_resembles_none_is_answered_with_those_there_are() -> None:
-    assert "known here: aes256, escrow_passphrase" in refusal(changed("aes256:", "qqq:"))
+    assert "known here: aes256, credentials, endpoint_url" in refusal(changed("aes256:", "qqq:"))
 
 
 def test_every_mistake_is_named_at_once() -> None:
@@ -370,6 +370,37 @@ def test_the_ring_holds_current_and_earlier_keys(tmp_path: Path) -> None:
     assert ring is not None
     assert ring.opens[0] == ring.fingerprint
     assert len(ring.opens) == 2
+
+
+ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+def with_ring(ring: str) -> str:
+    return changed('{aes256: "${BACKPROOF_KEY}"}', f"{{{ring}}}")
+
+
+def test_a_ring_may_hold_a_key_in_kms_and_keys_of_both_kinds_from_before() -> None:
+    old = base64.b64encode(b"e" * 32).decode()
+    other = ARN.replace("eu-west-1", "us-east-1")
+    ring = Fleet(load(with_ring(f'kms: "{ARN}", old: ["{old}"], old_kms: ["{other}"]'))).ring("shop")
+    assert ring is not None
+    assert ring.fingerprint == ARN
+    assert len(ring.opens) == 3
+    assert {ARN, other} < set(ring.opens)
+
+
+@pytest.mark.parametrize(
+    ("ring", "says"),
+    [
+        (f'aes256: "${{BACKPROOF_KEY}}", kms: "{ARN}"', "keys.main.kms: is given beside aes256"),
+        ('kms: "arn:aws:kms:eu-west-1:111122223333:alias/shop"', "keys.main.kms: names an alias"),
+        ("kms: 1234abcd-12ab-34cd-56ef-1234567890ab", "keys.main.kms: is no ARN"),
+        (f'kms: "{ARN}", old_kms: [alias/shop]', "keys.main.old_kms.0: names an alias"),
+        (f'kms: "{ARN}", credentials: asw', "main.credentials: no credentials is called 'asw'"),
+    ],
+)
+def test_a_key_in_kms_is_named_by_its_arn_alone_and_stands_in_the_place_of_another(ring: str, says: str) -> None:
+    assert says in refusal(with_ring(ring))
 
 
 def test_an_escrow_key_that_is_not_there_is_named_with_its_place(tmp_path: Path) -> None:
