@@ -258,6 +258,27 @@ def test_s3_that_breaks_during_a_seal_is_told_in_time_and_nothing_half_is_left(
 
 
 @pytest.mark.parametrize("place", PLACES)
+def test_s3_that_breaks_during_a_seal_sends_the_backup_to_the_next_store(
+    past: Past, live: Target, tmp_path: Path, proxy: Proxy, regions: tuple[S3Server, S3Server], place: str
+) -> None:
+    shop = shop_of(past, live, tmp_path / "shop", {"far": s3(proxy.url)}, credentials=(ACCESS_KEY, SECRET_KEY))
+    shop.description["plans"][PLAN]["stores"] = ["far", "near"]
+    far = Far(Shop(live, shop.description, shop.folder, shop.earlier), proxy, regions[0])
+    method, target = PLACES[place]
+    fault = proxy.inject(Fault("answer", method, target, times=ALWAYS, status=503))
+    sealed = far.shop.seal()
+    assert fault.fired
+    assert sealed.store == "near"
+    (told,) = sealed.degraded
+    assert told.startswith("s3:PutObject on s3://")
+    far.expect_nothing()
+    assert expect_whole(shop.fleet, PLAN) == 2
+    proxy.clear()
+    copy(far.shop.fleet, PLAN, sealed.manifest.id, "near", "far")
+    assert expect_whole(far.shop.fleet, PLAN) == 3
+
+
+@pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", FAULTS)
 def test_s3_that_breaks_during_a_copy_is_told_in_time_and_a_second_copy_succeeds(
     past: Past, live: Target, tmp_path: Path, proxy: Proxy, regions: tuple[S3Server, S3Server], kind: str, place: str
