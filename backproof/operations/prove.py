@@ -78,6 +78,8 @@ def prove(
         raise
     except BackproofError as error:
         found.verdict, found.reason = "could-not-run", str(error)
+    # A run that is being stopped raises here: its scratch server was ended under it, and that is no verdict.
+    finished_at = now()
     proof = Proof(
         plan=plan,
         backup=manifest.id,
@@ -85,7 +87,7 @@ def prove(
         verdict=found.verdict,
         reason=found.reason,
         started_at=started_at,
-        finished_at=now(),
+        finished_at=finished_at,
         stored_sha256=manifest.stored_sha256,
         backproof_version=__version__,
         proven_on=fleet.plan(plan).verify_on if found.server_version else None,
