@@ -57,6 +57,22 @@ def test_a_fleet_saved_to_blocks_loads_as_it_was_and_saving_it_again_changes_not
     assert blocks.load_fleet("plan-one").spec == spec
 
 
+def test_a_key_in_kms_comes_back_with_the_credentials_that_nothing_else_uses() -> None:
+    arn = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
+    in_kms = {"aes256": None, "kms": arn, "credentials": "keyed-kms", "old_kms": (f"{arn}0",)}
+    spec = fleet("keyed", "plan-keyed", "keyed")
+    ring = spec.keys["keyed-main"].model_copy(update=in_kms)
+    access = spec.credentials["keyed-aws"].model_copy(update={"access_key_id": "another-id"})
+    spec = spec.model_copy(
+        update={"keys": {"keyed-main": ring}, "credentials": {**spec.credentials, "keyed-kms": access}}
+    )
+    blocks.save_fleet(spec)
+    loaded = blocks.load_fleet("plan-keyed")
+    assert loaded.spec == spec
+    assert (loaded_ring := loaded.ring("plan-keyed")) is not None
+    assert loaded_ring.fingerprint == arn
+
+
 def test_no_secret_of_a_fleet_is_shown_or_lies_in_clear_in_prefects_database(prefect_api: Any) -> None:
     spec = fleet("two", "plan-two", "two")
     blocks.save_fleet(spec)
