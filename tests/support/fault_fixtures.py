@@ -31,6 +31,14 @@ CREATE TRIGGER touch_orders BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTIO
 """
 """``big`` is more than fits into pipes and buffers: its pg_dump still runs when the first piece comes."""
 
+INCOMPRESSIBLE = """
+CREATE TABLE files (id serial PRIMARY KEY, blob bytea);
+INSERT INTO files (blob) SELECT decode((
+    SELECT string_agg(md5(n::text || i::text), '') FROM generate_series(1, 256) i), 'hex')
+    FROM generate_series(1, 2500) n;
+"""
+"""Ten megabytes: more than a small disk holds, and two parts of an upload."""
+
 
 @dataclass(frozen=True)
 class Past:
@@ -134,3 +142,10 @@ def shop_of(past: Past, target: Target, folder: Path, stores: dict[str, Any] | N
 @pytest.fixture
 def shop(past: Past, postgres18: Target, fresh_database: FreshDatabase, tmp_path: Path) -> Shop:
     return shop_of(past, fresh_database(postgres18, SHOP), tmp_path / "shop")
+
+
+@pytest.fixture(scope="session")
+def live(postgres18: Target) -> Iterator[Target]:
+    """A database that tests only read."""
+    with databases() as fresh:
+        yield fresh(postgres18, INCOMPRESSIBLE)
