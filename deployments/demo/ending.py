@@ -1,5 +1,9 @@
 """What the demo leaves on the screen: one short table, and where to look next."""
 
+import shutil
+import sys
+from pathlib import Path
+
 from deployments.cli import speaking
 from deployments.cli.findings import print_timings
 from deployments.cli.wording import size
@@ -23,6 +27,12 @@ def document(told: Told, demo: Demo, kept: bool) -> dict[str, object]:
     }
 
 
+def program() -> str:
+    """What to type for this command: where it was found, unless by its name."""
+    name = Path(sys.argv[0]).name
+    return name if shutil.which(name) == sys.argv[0] else sys.argv[0]
+
+
 def show(told: Told, demo: Demo, kept: bool) -> None:
     """For a person."""
     speaking.say("")
@@ -41,7 +51,7 @@ def show(told: Told, demo: Demo, kept: bool) -> None:
         speaking.print_facts(
             {
                 "Prefect UI": demo.ui_url,
-                "Try": f"backproof --fleet {demo.fleet} list shop",
-                "End it": "backproof demo --stop",
+                "Try": f"{program()} --fleet {demo.fleet} list shop",
+                "End it": f"{program()} demo --stop",
             }
         )

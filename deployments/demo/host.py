@@ -23,11 +23,12 @@ import yaml
 
 from backproof.engines.postgresql.connect import connected
 from backproof.engines.postgresql.server import private_server
+from backproof.errors import BackproofError
 from backproof.records import Target
-from backproof.scratch import workspace
+from backproof.scratch import end_processes, workspace
 from deployments.cli.new_keys import new_escrow_pair, new_keys
-from deployments.servers.prefect import PrefectServer, prefect_server
-from deployments.servers.processes import is_running
+from deployments.servers import processes
+from deployments.servers.prefect import PrefectServer, prefect_server, recorded
 from deployments.servers.seaweedfs import S3Server, seaweedfs
 
 POSTGRESQL = 18
@@ -143,17 +144,50 @@ def main() -> None:
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: over.set())
+    if options.owner:
+        threading.Thread(target=_watch, args=(*options.owner, options.state / "keep", over), daemon=True).start()
+    try:
+        _hold(options.state, over)
+    except BackproofError as error:
+        sys.exit(" ".join(str(error).split()))  # whoever started us shows the last line of our log
+
+
+def _hold(state: Path, over: threading.Event) -> None:
     with ExitStack() as stack, workspace("demo") as folder:
-        record = options.state / "demo.json"
+        record = state / "demo.json"
         stack.callback(record.unlink, missing_ok=True)
-        _start(stack, folder, options.state, record)
+        with _broken_off_when(over, folder, state):
+            _start(stack, folder, state, record)
         say("ready")
-        while not over.is_set():
-            if options.owner and not (options.state / "keep").exists():
-                pid, started = options.owner
-                if not is_running(int(pid), started):
-                    break
-            time.sleep(0.2)
+        over.wait()
+
+
+def _watch(pid: str, started: str, keep: Path, over: threading.Event) -> None:
+    """Say that it is over when whoever started us is gone, also by kill -9; unless the servers are to stay."""
+    while keep.exists() or processes.is_running(int(pid), started):
+        time.sleep(0.2)
+    over.set()
+
+
+@contextmanager
+def _broken_off_when(over: threading.Event, folder: Path, state: Path) -> Iterator[None]:
+    """Nobody waits for a start that nobody wants any more: servers are ended under it, and it fails."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            if over.is_set():
+                end_processes(folder, grace_seconds=0.5)
+                if (server := recorded(state / "prefect")) is not None:
+                    processes.end(server.pid, server.started, patience_seconds=0.5)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watching.join()
 
 
 def _start(stack: ExitStack, folder: Path, state: Path, record: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from backproof.errors import ConfigurationError, Permanent
+from backproof.scratch import remove_workspace, workspaces
 from deployments.servers import processes
 from deployments.servers.prefect import default_state_folder
 
 Say = Callable[[str], None]
 
+ENDING_SECONDS = 30.0
+
 _FILES = ("keep", "demo.json", "host.json", "fleet.yaml", "escrow.pem", "escrow-private.pem", "second-region.sql.gz")
+_FOLDERS = ("backups", "prefect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ def running(say: Say, keep: bool) -> Iterator[Demo]:
     state = state_folder()
     if (held := _host(state)) is not None and processes.is_running(*held):
         raise ConfigurationError("an earlier demo is still running", "End it with `backproof demo --stop`.")
+    _end_orphans()
     _empty(state)
     owner = ["--owner", str(os.getpid()), processes.started(os.getpid()) or ""]
     errors = os.open(state / "host.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -56,18 +62,17 @@ def running(say: Say, keep: bool) -> Iterator[Demo]:
         text=True,
     ) as process:
         os.close(errors)
+        since = processes.started(process.pid) or ""
         try:
-            since = processes.started(process.pid) or ""
             _write(state / "host.json", [process.pid, since])
             yield _when_ready(process, state, say)
             if keep:
                 (state / "keep").touch()
         finally:
-            if not (state / "keep").exists():
-                process.terminate()
-                process.wait()
-            else:
+            if (state / "keep").exists():
                 process.returncode = 0  # it outlives us: not ours to wait for
+            else:
+                processes.end(process.pid, since, ENDING_SECONDS)
 
 
 def stop() -> bool:
@@ -76,12 +81,12 @@ def stop() -> bool:
     Returns:
         Whether anything ran.
     """
-    state = state_folder()
-    held = _host(state)
-    if held is None or not processes.is_running(*held):
-        return False
-    processes.end(*held, patience_seconds=30)
-    return True
+    held = _host(state_folder())
+    ran = held is not None and processes.is_running(*held)
+    if held is not None:
+        processes.end(*held, ENDING_SECONDS)
+    _end_orphans()
+    return ran
 
 
 def _when_ready(process: "subprocess.Popen[str]", state: Path, say: Say) -> Demo:
@@ -92,7 +97,7 @@ def _when_ready(process: "subprocess.Popen[str]", state: Path, say: Say) -> Demo
         say(line.strip())
     process.wait()
     reason = (state / "host.log").read_text().strip().splitlines()
-    raise Permanent(f"the demo's servers did not start: {reason[-1] if reason else 'no word from them'}")
+    raise Permanent(f"the demo's servers did not start: {reason[-1].rstrip('.') if reason else 'no word from them'}")
 
 
 def _host(state: Path) -> tuple[int, str] | None:
@@ -103,21 +108,18 @@ def _host(state: Path) -> tuple[int, str] | None:
     return int(pid), str(since)
 
 
+def _end_orphans() -> None:
+    """Servers whose holder was killed work on in its folder."""
+    for folder, alive in workspaces("demo"):
+        if alive is False:
+            remove_workspace(folder)
+
+
 def _empty(state: Path) -> None:
     """A demo begins anew: only files and folders that a demo makes are removed."""
-    import shutil
-
-    for name in ("backups", "prefect"):
+    for name in _FOLDERS:
         shutil.rmtree(state / name, ignore_errors=True)
-    for name in (
-        "keep",
-        "demo.json",
-        "host.json",
-        "fleet.yaml",
-        "escrow.pem",
-        "escrow-private.pem",
-        "second-region.sql.gz",
-    ):
+    for name in _FILES:
         (state / name).unlink(missing_ok=True)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
 

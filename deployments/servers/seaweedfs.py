@@ -82,7 +82,7 @@ def start(folder: Path, access_key: str, secret_key: str, buckets: Sequence[str]
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(
             [program, *_arguments(folder, ports)],
-            cwd=folder,  # it looks for security.toml in its working folder first
+            cwd=folder,  # it looks for security.toml in its working folder first, and its sockets lie there
             env={"PATH": os.defpath, "HOME": str(folder), "TMPDIR": str(folder)},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -163,8 +163,9 @@ def _arguments(folder: Path, ports: Sequence[int]) -> list[str]:
         "-s3",
         f"-dir={folder / 'data'}",
         f"-s3.config={folder / 's3.json'}",
-        f"-filer.localSocket={folder / 'filer.sock'}",
-        f"-s3.localSocket={folder / 's3.sock'}",
+        # Seen from its working folder: the kernel takes no path of a socket beyond 107 bytes.
+        "-filer.localSocket=filer.sock",
+        "-s3.localSocket=s3.sock",
         "-volume.max=50",
         "-master.volumeSizeLimitMB=256",
         "-master.telemetry=false",
