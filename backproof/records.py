@@ -199,6 +199,8 @@ class Finding(Record):
     remedy: str = ""
     brief: str = ""
     """What a run says of it instead, where all of it would alarm on each run; ``doctor`` tells it in full."""
+    passing: bool = False
+    """A failure that may pass on its own: a server or store that could not be reached just now."""
 
     def line(self) -> str:
         """For the log of a run."""

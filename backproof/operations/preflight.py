@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backproof import catalog
 from backproof.archive.keys import KeyRing
-from backproof.errors import BackproofError, Damaged, Permanent
+from backproof.errors import BackproofError, Damaged, Permanent, Transient
 from backproof.fleet import Fleet
 from backproof.records import Finding, Manifest
 
@@ -40,10 +40,12 @@ def require(findings: Iterable[Finding]) -> None:
 
     Raises:
         Permanent: names every failed check and its remedy.
+        Transient: likewise, where all that failed may pass on its own.
     """
     failed = [finding for finding in findings if finding.status == "failed"]
     if failed:
-        raise Permanent(
+        kind = Transient if all(finding.passing for finding in failed) else Permanent
+        raise kind(
             "; ".join(f"{finding.check}: {finding.found}" for finding in failed),
             " ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy)),
         )
@@ -155,4 +157,5 @@ def _store(fleet: Fleet, name: str, last: Manifest | None) -> Finding:
 
 
 def _failed(check: str, error: BackproofError) -> Finding:
-    return Finding(check=check, status="failed", found=error.fact, remedy=error.remedy)
+    passing = isinstance(error, Transient)
+    return Finding(check=check, status="failed", found=error.fact, remedy=error.remedy, passing=passing)

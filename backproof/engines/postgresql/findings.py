@@ -12,7 +12,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from backproof.engines.postgresql import binaries
 from backproof.engines.postgresql.connect import connected, quote_ident, translate
-from backproof.errors import BackproofError, MissingTool
+from backproof.errors import BackproofError, MissingTool, Transient
 from backproof.records import Finding, Target
 
 TESTED = range(15, 19)
@@ -270,4 +270,5 @@ def _missing(check: str, found: str, remedy: str) -> Finding:
 
 
 def _failed(check: str, error: BackproofError) -> Finding:
-    return _missing(check, error.fact, error.remedy)
+    passing = isinstance(error, Transient)
+    return Finding(check=check, status="failed", found=error.fact, remedy=error.remedy, passing=passing)
