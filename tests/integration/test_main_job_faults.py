@@ -79,6 +79,7 @@ def test_a_dump_that_dies_is_an_error_and_no_backup(
     shop.expect_a_second_run_succeeds()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGKILL])
 def test_a_database_server_that_dies_is_a_lost_connection(past: Past, tmp_path: Path, number: signal.Signals) -> None:
     with workspace("test") as folder:
