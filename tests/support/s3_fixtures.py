@@ -1,5 +1,6 @@
 """S3 servers for the tests: SeaweedFS, a process a region, and moto where a test wants what only moto does."""
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backproof import scratch
 from backproof.stores.s3 import S3Store
 from deployments.servers.seaweedfs import S3Server, start
 
@@ -29,6 +31,11 @@ def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3Server
             started.callback(_stop, each)
         one, other = (each.result() for each in starting)
         yield one, other
+    for note, _ in scratch.workspaces(
+        scratch.UPLOAD
+    ):  # of uploads that a fault kept from ending; their servers are gone
+        if f"-{os.getpid()}-" in note.name:
+            scratch.remove_workspace(note)
 
 
 @pytest.fixture(scope="session")
