@@ -18,3 +18,8 @@ pytest_plugins = [
 
 # Only root can mount a small disk.
 collect_ignore = [] if os.geteuid() == 0 else ["integration/test_full_disks.py"]
+
+
+def pytest_report_header() -> list[str]:
+    """Nothing is left out in silence."""
+    return [f"left out, since only root can mount a small disk: tests/{name}" for name in collect_ignore]
