@@ -12,9 +12,11 @@ from backproof.errors import Damaged
 _REMEDY = "pg_dump writes no such thing. Use another backup, and find out how this one came about."
 
 # What is passed over comes first, in one go: trying every kind of token at every byte would take ten times as long.
+# Atomic groups, since possessive ones, (?: … )*+, match wrongly before Python 3.11.5 (gh-106052; Debian 12 has 3.11.2);
+# bounded, since they remember every round until they are done. Where the bound stops them, in a word too, is "more".
 _TOKEN = re.compile(
     rb"""
-    (?: [^-'"$/\\();eEBC]++
+    (?> (?: [^-'"$/\\();eEBC]++
       | (?<=[\w$\x80-\xff]) [$eEBC]
       | - (?!-)
       | / (?!\*)
@@ -23,17 +25,20 @@ _TOKEN = re.compile(
       | E (?! ' | ND (?![\w$\x80-\xff]) )
       | B (?! EGIN\ ATOMIC (?![\w$\x80-\xff]) )
       | C (?! ASE (?![\w$\x80-\xff]) )
-    )*+
-    (?: (?P<comment> (?: --[^\n]*+ (?:\n|\Z) )++ )
-      | (?P<quoted>  '[^']*+' | "[^"]*+" | [eE] ' (?: [^'\\] | \\. | '' )*+ ' )
-      | (?P<dollar>  \$ \w*+ \$ | \$ [^$]*+ \$ )
+    ){0,9999} )
+    (?: (?P<comment> (?> (?: --[^\n]*+ (?:\n|\Z) )+ ) )
+      | (?P<quoted>  '[^']*+' | "[^"]*+" | (?<![\w$\x80-\xff]) [eE] ' (?> (?: [^'\\]++ | \\. | '' )* ) ' )
       | (?P<block>   /\* )
       | (?P<meta>    \\ [^\n]*+ (?:\n|\Z) )
-      | (?P<opened>  ['"] | [eE] ' )
-      | (?P<begin>   BEGIN\ ATOMIC )
-      | (?P<case>    CASE )
-      | (?P<end>     END )
       | (?P<mark>    [();] )
+      | (?P<opened>  ['"] | (?<![\w$\x80-\xff]) [eE] ' )
+      | (?<![\w$\x80-\xff])
+        (?: (?P<dollar>  \$ (?: [A-Za-z_\x80-\xff] [A-Za-z0-9_\x80-\xff]*+ )? \$ )
+          | (?P<begin>   BEGIN\ ATOMIC (?![\w$\x80-\xff]) )
+          | (?P<case>    CASE (?![\w$\x80-\xff]) )
+          | (?P<end>     END (?![\w$\x80-\xff]) )
+        )
+      | (?P<more>    (?=.) )
     )""",
     re.VERBOSE | re.DOTALL,
 )
@@ -61,6 +66,9 @@ def tokens(text: bytes, start: int = 0, partial: bool = False) -> Iterator[tuple
     while match := _TOKEN.match(text, position):
         kind = match.lastgroup or ""
         begin, end = match.span(kind)
+        if kind == "more":
+            position = end
+            continue
         if kind == "dollar":
             closing = text.find(match[kind], end)
             end = closing + end - begin if closing >= 0 else -1

@@ -17,8 +17,8 @@ from backproof.errors import DumpFailed
 
 _END = b"\n\\.\n"
 _COMMIT = b"\nCOMMIT;\n"
-_COPY = re.compile(rb'COPY ((?:"(?:[^"]|"")*+"|[^" (])+) (?:\((.*)\))? ?FROM stdin;', re.DOTALL)
-_COLUMN = re.compile(rb'"((?:[^"]|"")*+)"|([^", ]+)')
+_COPY = re.compile(rb'COPY ((?:"(?>(?:[^"]++|"")*)"|[^" (])+) (?:\((.*)\))? ?FROM stdin;', re.DOTALL)
+_COLUMN = re.compile(rb'"((?>(?:[^"]++|"")*))"|([^", ]+)')
 _HEADER = re.compile(rb"--\n-- (?:Data for |Statistics for )?Name: ([^\n]*); Type: ([A-Z ]+); Schema: [^\n]*\n--\n")
 _LO_OPEN = b"SELECT pg_catalog.lo_open('"
 _LO_WRITE = b"SELECT pg_catalog.lowrite(0, '\\x"

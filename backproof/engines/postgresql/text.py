@@ -23,7 +23,7 @@ _HEADER = re.compile(
     rb"--\n-- (?:Data for |Statistics for )?Name: (?P<tag>[^\n]*); Type: (?P<kind>[A-Z][A-Z ]*);"
     rb" Schema: (?P<schema>[^\n]*); Owner: (?P<owner>[^\n]*)\n--\n"
 )
-_NAME = rb'(?:"(?:[^"]|"")*+"|[a-z_\x80-\xff][\w$\x80-\xff]*+)'
+_NAME = rb'(?:"(?>(?:[^"]++|"")*)"|[a-z_\x80-\xff][\w$\x80-\xff]*+)'
 _TABLE_OF = re.compile(
     b"|".join(
         (
