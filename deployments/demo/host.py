@@ -215,7 +215,8 @@ def _start(stack: ExitStack, folder: Path, state: Path, record: Path) -> None:
     fleet.write_text(fleet_file(values["shop"], {name: values[name] for name in REGIONS}, state))
     fleet.chmod(0o600)
     server = values["prefect"]
-    record.write_text(json.dumps({"fleet": str(fleet), "ui_url": server.ui_url, "environment": server.environment()}))
+    environment = server.environment() | {"PREFECT_HOME": str(state / "prefect")}  # nothing of it in the user's own
+    record.write_text(json.dumps({"fleet": str(fleet), "ui_url": server.ui_url, "environment": environment}))
     record.chmod(0o600)
 
 
