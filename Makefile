@@ -19,6 +19,7 @@ $(READY): .uv/bin/uv pyproject.toml constraints.txt
 	.uv/bin/uv pip install --quiet --python $(VENV) --constraint constraints.txt --editable '.[test]'
 	@# Compiled once here, not by each of the first command's processes, nor for ever by users who may not write here.
 	PREFECT_HOME=$(VENV)/prefect $(BIN)/python -c 'import prefect.server.api.server, flows.backup, deployments.demo.host'
+	$(BIN)/python -m deployments.servers.prefect_database
 	@touch $@
 
 # The stock aws-encryption-cli pins an older SDK than ours: it has an environment of its own. Its constraints come from

@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from backproof.errors import ConfigurationError, ConnectionLost
-from deployments.servers import processes
+from deployments.servers import prefect_database, processes
 
 IDLE_SECONDS = 600.0
 ANSWER_SECONDS = 15.0
@@ -148,6 +148,7 @@ def start(
         outlive: never end by itself (and ``idle_seconds`` None): somebody will call ``stop``.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prefect_database.give(folder)
     record = folder / "server.json"
     secret = f"backproof:{secrets.token_urlsafe(24)}" if password else None
     with socket.create_server(("127.0.0.1", 0)) as listening:
