@@ -80,10 +80,11 @@ def seal(
         Permanent: no store of the plan could be written; other errors as the engine and the stores tell.
     """
     refused: list[BackproofError] = []
+    used: set[datetime] = set()
     with fleet.engine(plan).lock(fleet.target(plan), plan):
         for store in fleet.stores(plan):
             try:
-                manifest = _into(store, fleet, plan, kind, Stopwatch(now), progress, jobs or os.cpu_count() or 1)
+                manifest = _into(store, fleet, plan, kind, used, Stopwatch(now), progress, jobs or os.cpu_count() or 1)
             except _Refused as error:
                 refused.append(error.reason)
             else:
@@ -92,13 +93,21 @@ def seal(
 
 
 def _into(
-    store: Store, fleet: Fleet, plan: str, kind: Kind, watch: Stopwatch, progress: Progress, jobs: int
+    store: Store,
+    fleet: Fleet,
+    plan: str,
+    kind: Kind,
+    used: set[datetime],
+    watch: Stopwatch,
+    progress: Progress,
+    jobs: int,
 ) -> Manifest:
     with _refusals():
         store.probe()
     with ExitStack() as stack:
         with watch.phase("consistent point"):
-            dump, name = _open(fleet, plan, kind, store, stack, jobs)
+            dump, name = _open(fleet, plan, kind, store, used, stack, jobs)
+        used.add(name.taken_at)  # an archive without manifest may stay in this store: no other may have its id
         manifest = _write(fleet, fleet.engine(plan), dump, name, store, watch, progress)
     signed = fleet.signer.sign(manifest)
     with _refusals():
@@ -128,14 +137,16 @@ def _nowhere(refused: Sequence[BackproofError]) -> BackproofError:
     )
 
 
-def _open(fleet: Fleet, plan: str, kind: Kind, store: Store, stack: ExitStack, jobs: int) -> tuple[Dump, Name]:
+def _open(
+    fleet: Fleet, plan: str, kind: Kind, store: Store, used: set[datetime], stack: ExitStack, jobs: int
+) -> tuple[Dump, Name]:
     """A consistent point whose moment, and so whose id, no other backup of the plan has."""
     for _ in range(3):
         with ExitStack() as attempt:
             dump = attempt.enter_context(fleet.engine(plan).dump(fleet.target(plan), jobs, fleet.tool_folders))
             taken_at = dump.database.taken_at.replace(microsecond=0)
             with _refusals():
-                taken = _taken(store, plan, taken_at)
+                taken = taken_at in used or _taken(store, plan, taken_at)
             if not taken:
                 stack.push(attempt.pop_all())
                 return dump, Name(plan, kind, taken_at, ENCRYPTED if fleet.ring(plan) else PLAIN)
