@@ -8,7 +8,7 @@ own (``stores.s3.notes``): let ``before`` lie well in the past.
 Memory: an object of up to 60 GiB takes some 40 MiB while it is written, whatever its size; beyond that S3's limit of
 10,000 parts makes the parts larger.
 
-boto3 is imported with the first request (``stores.s3.bucket``), not with this module: the command line answers at once.
+botocore is imported with the first request (``stores.s3.bucket``), not with this module: commands answer at once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
