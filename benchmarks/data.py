@@ -19,15 +19,15 @@ _ROWS = """
 INSERT INTO customer SELECT n, 'customer' || n || '@example.org', md5(n::text) || ' ' || md5((n * 7)::text),
     jsonb_build_object('city', md5((n % 1000)::text), 'age', n % 90, 'tags', jsonb_build_array(n % 7, n % 11)),
     timestamptz '2020-01-01' + n * interval '1 minute' FROM generate_series(1, {customers}) AS n;
-INSERT INTO product SELECT n, 'SKU-' || n, repeat(md5(n::text) || ' ', 8), n % 500 + 0.99
+INSERT INTO product SELECT n, 'SKU-' || n, repeat({sentence} || ', ', 3), n % 500 + 0.99
     FROM generate_series(1, 10000) AS n;
 INSERT INTO purchase SELECT n, 1 + (n::bigint * 7919) % {customers}, (ARRAY['new','paid','sent','back'])[1 + n % 4],
-    timestamptz '2021-01-01' + n * interval '37 seconds', CASE WHEN n % 5 = 0 THEN 'please ring ' || md5(n::text) END
+    timestamptz '2021-01-01' + n * interval '37 seconds', CASE WHEN n % 5 = 0 THEN {sentence} END
     FROM generate_series(1, {purchases}) AS n;
 INSERT INTO line SELECT p, l, 1 + (p::bigint * 31 + l * 17) % 10000, 1 + p % 5, (p + l) % 500 + 0.99
     FROM generate_series(1, {purchases}) AS p, generate_series(1, 3) AS l;
 INSERT INTO event SELECT n, timestamptz '2022-01-01' + n * interval '11 seconds', 'kind ' || n % 20,
-    md5(n::text) || md5((n + 1)::text) || ' the quick brown fox jumps over the lazy dog ' || n
+    md5(n::text) || ' ' || {sentence}
     FROM generate_series(1, {events}) AS n;
 CREATE INDEX purchase_customer ON purchase (customer_id);
 CREATE INDEX purchase_placed ON purchase (placed_at);
@@ -41,7 +41,38 @@ _BYTES_PER_UNIT = 1245
 """Database size per purchase with everything that goes with it, indexes included; measured."""
 
 
+_WORDS = (
+    "about after again along among and answer around at back because before both came change close come could day "
+    "different do does each end even every far few find first follow form found give good great hand hard help her him "
+    "house into just keep kind know land large last learn left letter light like line little long look made many mean"
+)
+"""Plain words: text as people write it packs neither as well as a constant nor as badly as random bytes."""
+
+
+def _sentence() -> str:
+    """SQL for nine words that depend on ``n``."""
+    words = ", ".join(f"'{word}'" for word in _WORDS.split())
+    count = len(_WORDS.split())
+    picks = (f"(w.ords)[1 + (n::bigint * {factor} / {step}) % {count}]" for factor, step in _PICKS)
+    return " || ' ' || ".join(picks).replace("w.ords", f"ARRAY[{words}]")
+
+
+_PICKS = (
+    (7919, 1),
+    (104729, 3),
+    (1299709, 7),
+    (15485863, 11),
+    (32452843, 13),
+    (49979687, 17),
+    (67867967, 19),
+    (86028121, 23),
+    (104395301, 29),
+)
+
+
 def statements(size_mb: int) -> str:
     """SQL that fills an empty PostgreSQL database to about ``size_mb`` million bytes."""
     purchases = max(1000, size_mb * 1_000_000 // _BYTES_PER_UNIT)
-    return _SCHEMA + _ROWS.format(customers=purchases // 2, purchases=purchases, events=purchases * 2)
+    return _SCHEMA + _ROWS.format(
+        customers=purchases // 2, purchases=purchases, events=purchases * 2, sentence=_sentence()
+    )
