@@ -9,7 +9,7 @@ from backproof.engines import Piece
 _Item = Piece | BaseException | None
 
 
-def interleave(streams: Sequence[Iterator[Piece]], depth: int = 2) -> Iterator[Piece]:
+def interleave(streams: Sequence[Iterator[Piece]], depth: int = 1) -> Iterator[Piece]:
     """All pieces of all streams; those of one stream in their order.
 
     Each stream is drained by a thread of its own, at most ``depth`` pieces ahead. The first error of any stream is

@@ -1,8 +1,8 @@
-"""A dump of one moment: three runs of pg_dump, one a section, on one snapshot whose tables are locked.
+"""A dump of one moment: several runs of pg_dump on one snapshot whose tables are locked.
 
-All three start together and have their own locks before the dump counts as open: one that came later could queue behind
-an ALTER TABLE that waits for us, and wait for ever. Definitions are read at once and held in memory; rows stay in the
-pipe until somebody asks for them.
+One run a section, and further ones that share the rows. All start together and have their own locks before the dump
+counts as open: one that came later could queue behind an ALTER TABLE that waits for us, and wait for ever. Definitions
+are read at once and held in memory; rows stay in the pipes until somebody asks for them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +19,7 @@ from backproof.engines.postgresql.globals import read_globals, read_server_facts
 from backproof.engines.postgresql.inventory import not_carried, take
 from backproof.engines.postgresql.pieces import pieces
 from backproof.engines.postgresql.point import ATTEMPTS, LOCK_SECONDS, Point, consistent_point
+from backproof.engines.postgresql.shares import shares
 from backproof.engines.postgresql.text import COMPLETE, entries
 from backproof.errors import Busy, DumpFailed, MissingTool
 from backproof.records import Database, Inventory, Section, Target
@@ -45,7 +46,8 @@ class PostgresDump:
 
     def data(self) -> Sequence[Iterator[Piece]]:
         """One stream for each pg_dump of the data section."""
-        return [self._stream(running) for running in self._data]
+        first, *others = self._data
+        return [self._stream(first), *map(self._rows_alone, others)]
 
     def finish(self) -> Iterator[Piece]:
         """Keys, indexes, triggers, in pieces of whole entries."""
@@ -65,6 +67,10 @@ class PostgresDump:
                 _judge("data", running)
             raise
 
+    def _rows_alone(self, running: subprocesses.Running) -> Iterator[Piece]:
+        # The values of sequences that its tables own, settings and closing words stand in the first stream.
+        return (piece for piece in self._stream(running) if piece.table is not None)
+
     def _ended_well(self, running: subprocesses.Running) -> None:
         _judge("data", running)
         self._point.check()
@@ -82,7 +88,7 @@ def open_dump(
 
     Args:
         target: the database, and a role that may read all of it.
-        jobs: how many streams of data the caller would like; one is given now.
+        jobs: how many streams of data the caller would like; fewer are given where there is little to share.
         tool_folders: where else to look for pg_dump.
         tool_version: the major version of pg_dump to use instead of the server's.
         lock_seconds: how long to wait for a lock that somebody else holds.
@@ -95,11 +101,16 @@ def open_dump(
         DumpFailed: pg_dump failed.
     """
     with ExitStack() as stack:
-        yield _open(stack, target, tool_folders, tool_version, lock_seconds)
+        yield _open(stack, target, jobs, tool_folders, tool_version, lock_seconds)
 
 
 def _open(
-    stack: ExitStack, target: Target, tool_folders: Sequence[Path], tool_version: str | None, lock_seconds: float
+    stack: ExitStack,
+    target: Target,
+    jobs: int,
+    tool_folders: Sequence[Path],
+    tool_version: str | None,
+    lock_seconds: float,
 ) -> PostgresDump:
     for attempt in range(1, ATTEMPTS + 1):
         with ExitStack() as trial:
@@ -107,7 +118,7 @@ def _open(
             tool = _tool(point, tool_folders, tool_version)
             point = replace(point, tool_major=tool.major)
             try:
-                dump = _start(trial, target, point, tool)
+                dump = _start(trial, target, point, tool, jobs)
             except Busy:
                 # Whoever asked for a lock between ours and pg_dump's gets it once we let go.
                 if attempt == ATTEMPTS:
@@ -118,27 +129,34 @@ def _open(
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _start(stack: ExitStack, target: Target, point: Point, tool: binaries.Installation) -> PostgresDump:
+def _start(stack: ExitStack, target: Target, point: Point, tool: binaries.Installation, jobs: int) -> PostgresDump:
     environment = stack.enter_context(pgdump.environment(target))
     ((encoding,),) = point.rows("SELECT current_setting('server_encoding')")
 
-    def run(section: Section) -> subprocesses.Running:
+    def run(section: Section, *options: str) -> subprocesses.Running:
         argv = pgdump.command(tool.bin / "pg_dump", section, point.snapshot, encoding, _START_SECONDS)
+        argv += options
         running = stack.enter_context(subprocesses.stream(argv, env=environment))
         # A dump may be left before its end: then nobody asks for an exit status.
         stack.callback(running.stop, 0)
         return running
 
-    sections: tuple[Section, ...] = ("schema", "finish", "data")
-    running = {section: run(section) for section in sections}
+    given = shares(point, jobs)
+    sections: tuple[Section, ...] = ("schema", "finish")
+    definitions = [(section, run(section)) for section in sections]
+    data = [
+        run("data", *(f"--exclude-table-data={pattern}" for share in given for pattern in share)),
+        *(run("data", *(f"--table={pattern}" for pattern in share)) for share in given),
+    ]
     with ThreadPoolExecutor(2, "definitions") as pool:
-        texts = [pool.submit(_whole_text, section, running[section]) for section in sections[:2]]
-        # The first bytes come after the locks.
-        if not running["data"].stdout.peek(1):
-            _judge("data", running["data"])
+        texts = [pool.submit(_whole_text, section, running) for section, running in definitions]
+        for running in data:
+            # The first bytes come after the locks.
+            if not running.stdout.peek(1):
+                _judge("data", running)
         schema, finish = (text.result() for text in texts)
     point.check()
-    return PostgresDump(_identify(point, tool.version), point, schema, finish, [running["data"]])
+    return PostgresDump(_identify(point, tool.version), point, schema, finish, data)
 
 
 def _identify(point: Point, tool_version: str) -> Database:
