@@ -41,7 +41,8 @@ check: install
 
 test: install check .venv-stock/.ready
 	./tests/install-servers
-	$(BIN)/python -X dev -m pytest
+	@# Two at a time, a file to each: much of a test is waiting for a server. Workers inherit the variable, not the option.
+	PYTHONDEVMODE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -13,6 +13,7 @@ from backproof.errors import (
     AlreadyExists,
     BackproofError,
     Busy,
+    ConfigurationError,
     ConnectionLost,
     NoSpace,
     NotFound,
@@ -66,12 +67,14 @@ _BY_TEXT: tuple[tuple[str, type[BackproofError]], ...] = (
     ("permission denied|not permitted to log in", AccessDenied),
     ("database .* does not exist", NotFound),
     ("too many (clients|connections)|remaining connection slots|the database system is", Busy),
+    ("does not support SSL|certificate|invalid sslmode|root.crt", ConfigurationError),
 )
 """Where the driver has no SQLSTATE: while connecting."""
 
 _REMEDIES: dict[type[BackproofError], str] = {
     AccessDenied: "Check user, password and privileges; `backproof doctor PLAN --print-grants` prints those it takes.",
     NotFound: "Check the name of the database.",
+    ConfigurationError: "Correct sslmode, sslrootcert and the like among the database's options, or set up TLS there.",
     ConnectionLost: "Check that the server runs and can be reached; then try again.",
     Busy: "Try again when whoever is in the way has finished.",
     NoSpace: "Make room on the database server's disk.",
@@ -85,6 +88,7 @@ def connect(target: Target, *, autocommit: bool = True, application_name: str = 
         ConnectionLost: the server can't be reached, or is starting up or shutting down.
         AccessDenied: wrong password, no such role, not let in.
         NotFound: no such database.
+        ConfigurationError: the server does no TLS, or shows a certificate that is not trusted.
     """
     parameters: dict[str, Any] = {
         "host": target.host,

@@ -21,7 +21,7 @@ from typing import Any
 
 from backproof.errors import AlreadyExists, Permanent, StoreUnavailable
 from backproof.stores.s3 import notes
-from backproof.stores.s3.errors import S3_ERRORS, told
+from backproof.stores.s3.errors import S3_ERRORS, already_there, told
 from backproof.stores.s3.parts import MIB, cut, part_sizes
 
 THREADS = 3
@@ -141,6 +141,9 @@ class Upload:
             found = self.client.head_object(**self.target, ChecksumMode="ENABLED")
         # Of parts it reads DIGEST-NUMBER. A store that keeps none has still checked each part against the one sent.
         kept = found.get("ChecksumSHA256", checksum).partition("-")[0]
+        if found["Metadata"].get(_WRITER) != self.token:
+            # SeaweedFS looks and completes in two steps: of two uploads that end together the later one stays.
+            raise already_there(self.place)
         if (found["ContentLength"], kept) == (length, checksum):
             return
         with told("s3:DeleteObject", self.place):
