@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from backproof.engines import Entry
 from backproof.engines.postgresql.finish import stages
-from backproof.engines.postgresql.schedule import Schedule, Step
 from backproof.engines.postgresql.text import entries
+from backproof.parallel.schedule import Schedule, Step
 
 TABLES = st.frozensets(st.sampled_from("abcde"), max_size=3)
 
 
 @st.composite
-def steps(draw: st.DrawFn) -> Step:
+def steps(draw: st.DrawFn) -> Step[Entry]:
     alone = draw(TABLES)
     number = draw(st.integers(0, 10**9))
     return Step((Entry(str(number), "INDEX", None, b""),), alone, draw(TABLES) - alone, draw(st.integers(0, 9)))
@@ -24,7 +24,9 @@ def steps(draw: st.DrawFn) -> Step:
 
 @settings(max_examples=60, deadline=None)
 @given(work=st.lists(steps(), max_size=25), jobs=st.integers(1, 5))
-def test_every_step_runs_once_and_never_beside_one_that_wants_its_tables_alone(work: list[Step], jobs: int) -> None:
+def test_every_step_runs_once_and_never_beside_one_that_wants_its_tables_alone(
+    work: list[Step[Entry]], jobs: int
+) -> None:
     schedule, lock, running, ran = Schedule(work), threading.Lock(), [], []
     trespasses = []
 

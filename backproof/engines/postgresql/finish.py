@@ -13,12 +13,14 @@ from itertools import groupby
 
 from backproof.engines import Entry
 from backproof.engines.postgresql.closure import FRAME
-from backproof.engines.postgresql.schedule import Step
 from backproof.engines.postgresql.script import created, referenced
+from backproof.parallel import schedule
 
 _ALTERED = re.compile(rb"\nALTER TABLE ")
 _OF_AN_INDEX = re.compile(rb"COMMENT ON (?:INDEX|CONSTRAINT) ")
 _OF_AN_EVENT_TRIGGER = re.compile(rb"(?:COMMENT|SECURITY LABEL .*) ?ON EVENT TRIGGER ", re.DOTALL)
+
+Step = schedule.Step[Entry]
 
 _BUILD = frozenset({"INDEX", "CONSTRAINT"})
 _LINK = "FK CONSTRAINT"

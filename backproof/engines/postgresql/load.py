@@ -1,11 +1,7 @@
 """The data section, member by member: rows by COPY through libpq, sequence values and large objects as statements."""
 
 import re
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import psycopg2
 
@@ -14,6 +10,8 @@ from backproof.engines.postgresql.lexer import statement
 from backproof.engines.postgresql.sessions import Connection, Sessions, execute, refusal
 from backproof.engines.postgresql.text import LARGE_OBJECTS, decode
 from backproof.errors import Damaged
+from backproof.parallel import lanes as parallel
+from backproof.parallel.lanes import Turn, lanes
 from backproof.records import Member
 
 _COPY = re.compile(rb'COPY ((?:"[^"]*"|[^" (])+) (?:\((?:"[^"]*"|[^")])*\))? ?FROM stdin;')
@@ -23,115 +21,37 @@ _READ_BYTES = 1024 * 1024
 _REMEDY = "Restore from another copy of this backup."
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """Members that one connection loads in order."""
-
-    members: tuple[Member, ...]
-    in_order: bool = False
-    """Whether the rows must lie in the table as they lie here: one transaction that begins with a TRUNCATE.
-
-    Into a table that is new in its own transaction the server only appends. Else it looks for room on earlier pages,
-    and a short row ends up before longer ones that were loaded first.
-    """
-
-
-def lanes(members: Iterable[Member], sizes: dict[str, int], keep_order: bool) -> list[Lane]:
-    """Divide the data members into lanes, those of the biggest tables first.
-
-    Args:
-        members: of the data section, in file order.
-        sizes: table name to its row bytes.
-        keep_order: whether a table's rows must lie in the order of the archive.
-
-    Returns:
-        Lanes that may be loaded side by side. What belongs to no table stays in one lane, in order.
-    """
-    by_table: dict[str | None, list[Member]] = {}
-    for member in members:
-        apart = member.table is None or member.table.startswith(LARGE_OBJECTS)
-        by_table.setdefault(None if apart else member.table, []).append(member)
-    serial = by_table.pop(None, [])
-    ordered = sorted(by_table.items(), key=lambda item: -sizes.get(item[0] or "", 0))
-    if keep_order:
-        found = [Lane(tuple(members), in_order=True) for _, members in ordered]
-    else:
-        found = [Lane((member,)) for _, members in ordered for member in members]
-    return [Lane(tuple(serial)), *found] if serial else found
-
-
 def load(
     sessions: Sessions,
     source: Source,
-    work: Iterable[Lane],
+    members: Iterable[Member],
     jobs: int,
+    keep_order: bool,
     keep: Callable[[Member, bytes], list[bytes]],
     progress: Progress,
 ) -> None:
-    """Load all lanes over ``jobs`` connections, each reading one member ahead of the server.
+    """Load the data members over ``jobs`` connections.
+
+    Rows whose order is kept are loaded in one transaction that begins with a TRUNCATE: into a table that is new in its
+    own transaction the server only appends. Else it looks for room on earlier pages, and a short row ends up before
+    longer ones that were loaded first.
 
     Args:
         keep: given a member without a table and its text, the statements of it that are wanted.
     """
-    queue = _Queue(work)
-    readers = ThreadPoolExecutor(jobs, thread_name_prefix="read")
+    sizes = {table.name: table.row_bytes for table in source.manifest.tables}
+    work = lanes(members, sizes, keep_order, apart=lambda table: table.startswith(LARGE_OBJECTS))
 
-    def worker(connection: Connection) -> None:
-        ahead: Future[bytes] | None = None
-        current = queue.next(None)
-        while current is not None:
-            sessions.check()
-            plain = (ahead or readers.submit(source.read, current.member)).result()
-            following = queue.next(current)
-            ahead = readers.submit(source.read, following.member) if following is not None else None
-            _load_member(sessions, connection, current, plain, keep)
-            progress(current.member.plain_bytes)
-            current = following
+    def take(connection: Connection, turn: Turn, plain: bytes) -> None:
+        _load_member(sessions, connection, turn, plain, keep)
 
-    try:
-        sessions.together([worker] * jobs)
-    finally:
-        # After an error nobody wants what a slow store may still be sending.
-        readers.shutdown(wait=not sessions.stopped.is_set(), cancel_futures=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """A member, and whether the transaction of its lane begins or ends with it."""
-
-    member: Member
-    begins: bool = False
-    ends: bool = False
-
-
-class _Queue:
-    """Lanes waiting to be loaded; a worker that began a lane keeps it."""
-
-    def __init__(self, work: Iterable[Lane]) -> None:
-        self._lanes = deque(deque(_turns(lane)) for lane in work if lane.members)
-        self._lock = threading.Lock()
-        self._mine: dict[int, deque[_Turn]] = {}
-
-    def next(self, current: _Turn | None) -> _Turn | None:
-        with self._lock:
-            me = threading.get_ident()
-            if current is None or not self._mine[me]:
-                if not self._lanes:
-                    return None
-                self._mine[me] = self._lanes.popleft()
-            return self._mine[me].popleft()
-
-
-def _turns(lane: Lane) -> Iterable[_Turn]:
-    last = len(lane.members) - 1
-    for number, member in enumerate(lane.members):
-        yield _Turn(member, lane.in_order and number == 0, lane.in_order and number == last)
+    parallel.load(sessions, source.read, work, jobs, take, progress)
 
 
 def _load_member(
     sessions: Sessions,
     connection: Connection,
-    turn: _Turn,
+    turn: Turn,
     plain: bytes,
     keep: Callable[[Member, bytes], list[bytes]],
 ) -> None:

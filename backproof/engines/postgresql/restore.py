@@ -13,13 +13,13 @@ from backproof.engines.postgresql.closure import FRAME
 from backproof.engines.postgresql.connect import connected, quote_literal
 from backproof.engines.postgresql.finish import Stage, stages
 from backproof.engines.postgresql.guard import permitted
-from backproof.engines.postgresql.load import lanes, load
-from backproof.engines.postgresql.schedule import Schedule
+from backproof.engines.postgresql.load import load
 from backproof.engines.postgresql.script import NAME, Script, partition_roots
 from backproof.engines.postgresql.select import Selection, choose
-from backproof.engines.postgresql.sessions import Connection, Sessions, execute
+from backproof.engines.postgresql.sessions import Connection, Sessions, execute, sessions
 from backproof.engines.postgresql.text import decode
 from backproof.errors import AccessDenied, RestoreFailed
+from backproof.parallel.schedule import Schedule
 from backproof.records import Manifest, Member, Target
 
 _SETTING = re.compile(rb"SET ([a-z_]+) = ")
@@ -63,8 +63,8 @@ def restore(
     selection = choose(source.manifest, script, tables)
     wording = _Wording(target, source.manifest)
     settings = [*wording.fit(script.settings.values()), *wording.monetary, b"SET synchronous_commit = off;"]
-    with Sessions(target, settings) as sessions:
-        restoring = _Restoring(sessions, source, selection, wording, max(1, jobs), progress)
+    with sessions(target, settings) as opened:
+        restoring = _Restoring(opened, source, selection, wording, max(1, jobs), progress)
         restoring.define()
         restoring.fill(keep_order)
         restoring.finish(partition_roots(script.schema))
@@ -133,8 +133,8 @@ class _Restoring:
 
     def fill(self, keep_order: bool) -> None:
         """The data section over several connections."""
-        work = lanes(self._selection.members, self._sizes, keep_order)
-        load(self._sessions, self._source, work, self._jobs, self._apart, self._progress)
+        members = self._selection.members
+        load(self._sessions, self._source, members, self._jobs, keep_order, self._apart, self._progress)
 
     def finish(self, roots: dict[str, str]) -> None:
         """Keys and indexes side by side, the rest in the order that is right."""

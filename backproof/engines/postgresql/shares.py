@@ -7,12 +7,7 @@ and all tables too small or too oddly named to be moved. What the others print b
 import re
 
 from backproof.engines.postgresql.point import Point
-
-WORTHWHILE_BYTES = 16 * 1024 * 1024
-"""A further run costs a connection and a look at the whole catalogue."""
-
-_MOVED_AT_MOST = 500
-"""Tables named in one argument list."""
+from backproof.parallel.shares import MOVED_AT_MOST, WORTHWHILE_BYTES, divided
 
 _PLAIN = re.compile(r"[A-Za-z0-9_ .-]+")
 """Names that mean the same in every encoding, and nothing to a pattern."""
@@ -41,20 +36,9 @@ def shares(point: Point, jobs: int) -> list[tuple[str, ...]]:
         (_pattern(schema, table), size)
         for schema, table, size in sizes
         if size >= WORTHWHILE_BYTES and _PLAIN.fullmatch(schema) and _PLAIN.fullmatch(table)
-    ][:_MOVED_AT_MOST]
+    ][:MOVED_AT_MOST]
     rest = sum(size for _, _, size in sizes) - sum(size for _, size in movable)
     return divided(movable, rest, jobs)
-
-
-def divided(movable: list[tuple[str, int]], rest: int, jobs: int) -> list[tuple[str, ...]]:
-    """The biggest first, each to whoever has least; the first run has the rest, and keeps its share. Pure."""
-    loads = [rest] + [0] * (jobs - 1)
-    given: list[list[str]] = [[] for _ in range(jobs)]
-    for pattern, size in movable:
-        least = loads.index(min(loads))
-        loads[least] += size
-        given[least].append(pattern)
-    return [tuple(share) for share in given[1:] if share]
 
 
 def _pattern(schema: str, table: str) -> str:

@@ -1,22 +1,23 @@
 """Which statements may run side by side after the data: locks held against locks wanted. Pure, but for the waiting.
 
-``CREATE INDEX`` shares its table with other ``CREATE INDEX``; ``ADD PRIMARY KEY`` wants it alone. Two foreign keys that
-touch the same table can deadlock, so each wants its two tables alone and gets both at once or waits: whoever waits
-holds nothing, and nobody can wait in a circle.
+In PostgreSQL ``CREATE INDEX`` shares its table with other ``CREATE INDEX``; ``ADD PRIMARY KEY`` wants it alone. Two
+foreign keys that touch the same table can deadlock, so each wants its two tables alone and gets both at once or waits:
+whoever waits holds nothing, and nobody can wait in a circle.
 """
 
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from backproof.engines import Entry
+W = TypeVar("W")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """Entries that one session runs in order."""
+class Step(Generic[W]):
+    """What one session runs in order."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[W, ...]
     alone: frozenset[str] = frozenset()
     """Tables that nobody else may work on meanwhile."""
     shared: frozenset[str] = frozenset()
@@ -30,16 +31,16 @@ class Step:
         return self.alone | self.shared
 
 
-class Schedule:
+class Schedule(Generic[W]):
     """Hands out steps to several sessions, biggest first, none whose tables are taken."""
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    def __init__(self, steps: Iterable[Step[W]]) -> None:
         self._waiting = sorted(steps, key=lambda step: -step.weight)
-        self._running: list[Step] = []
+        self._running: list[Step[W]] = []
         self._changed = threading.Condition()
         self._stopped = False
 
-    def take(self) -> Step | None:
+    def take(self) -> Step[W] | None:
         """The next step whose tables are free; waits for one; None when none is left or ``stop`` was called."""
         with self._changed:
             while self._waiting and not self._stopped:
@@ -50,7 +51,7 @@ class Schedule:
                 self._changed.wait()
             return None
 
-    def done(self, step: Step) -> None:
+    def done(self, step: Step[W]) -> None:
         """Free the tables of a step."""
         with self._changed:
             self._running.remove(step)
@@ -63,5 +64,5 @@ class Schedule:
             self._changed.notify_all()
 
 
-def _conflict(one: Step, other: Step) -> bool:
+def _conflict(one: Step[W], other: Step[W]) -> bool:
     return bool(one.alone & other.tables or one.shared & other.alone)

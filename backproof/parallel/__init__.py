@@ -1,0 +1,4 @@
+"""One database over several connections: sessions that fail together, lanes of members, steps that share tables.
+
+Nothing here knows a kind of database; the engines bring the connections and what is done on them.
+"""
