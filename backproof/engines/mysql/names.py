@@ -1,0 +1,48 @@
+"""How MySQL and MariaDB spell names and strings: for a person, for a manifest, for the server. Pure."""
+
+import re
+
+_BARE = re.compile(r"(?=.*[^0-9])[A-Za-z0-9_$]+", re.ASCII)
+_ESCAPED = {"\\": "\\\\", "'": "\\'", "\0": "\\0", "\n": "\\n", "\r": "\\r", "\x1a": "\\Z"}
+
+
+def quote_ident(name: str) -> str:
+    """A name as every statement takes it: in backticks, a backtick within it doubled."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def spell(name: str) -> str:
+    """A name as a person writes it and as manifests keep it: bare where that is plain, in backticks elsewhere."""
+    return name if _BARE.fullmatch(name) else quote_ident(name)
+
+
+def unspell(spelled: str) -> str:
+    """The name that ``spell`` spelled; a person may use backticks where none were needed.
+
+    Raises:
+        ValueError: backticks that do not pair up.
+    """
+    if not spelled.startswith("`"):
+        return spelled
+    inner = spelled[1:-1]
+    if len(spelled) < 2 or not spelled.endswith("`") or "`" in inner.replace("``", ""):
+        raise ValueError(f"the backticks of {spelled} do not pair up")
+    return inner.replace("``", "`")
+
+
+def quote_literal(value: str) -> str:
+    """A string as a session takes it whose ``sql_mode`` has no ``NO_BACKSLASH_ESCAPES``."""
+    return "'" + "".join(_ESCAPED.get(character, character) for character in value) + "'"
+
+
+def quote_account(user: str, host: str | None) -> str:
+    """An account; a role, which has no host, where it is empty or None."""
+    return f"{quote_ident(user)}@{quote_ident(host)}" if host else quote_ident(user)
+
+
+def decode(name: bytes) -> str:
+    """A name of a dump as text: UTF-8, as the tools write every name, but for one inside a body kept in latin1."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1")
