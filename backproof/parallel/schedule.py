@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 W = TypeVar("W")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: Step[Entry] could not be called then
 class Step(Generic[W]):
     """What one session runs in order."""
 
