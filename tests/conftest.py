@@ -9,6 +9,7 @@ settings.register_profile("backproof", deadline=None)
 settings.load_profile("backproof")
 
 pytest_plugins = [
+    "tests.support.mariadb_fixtures",
     "tests.support.operations",
     "tests.support.postgres_fixtures",
     "tests.support.prefect_fixtures",
