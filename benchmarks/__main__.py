@@ -1,39 +1,53 @@
-"""``python -m benchmarks [--size-mb 800] [--runs 5] [--cases seal,restore,…]``: prints a table, writes latest.json."""
+"""``python -m benchmarks [--engines postgresql,mariadb] [--size-mb 800] [--runs 3] [--cases seal,restore,…]``.
+
+Prints a table and writes latest.json; ``--add`` keeps the rows of other engines and cases that are there already.
+"""
 
 import argparse
 import json
 import os
 import statistics
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from backproof.scratch import workspace
-from benchmarks.cases import CASES, Bench, Case
+from benchmarks import mariadb, postgresql
+from benchmarks.bench import Bench, Case
 from benchmarks.measure import Run
 
 LATEST = Path(__file__).with_name("latest.json")
+
+Started = Callable[[Path, int, Callable[[str], None]], AbstractContextManager[Bench]]
+ENGINES: Mapping[str, Started] = {"postgresql": postgresql.started, "mariadb": mariadb.started}
+CASES = ("seal", "restore", "restore-s3", "verify", "restore-table")
+
+Row = dict[str, object]
 
 
 def main() -> None:
     """Measure every case, ours and the peers in turn."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--size-mb", type=int, default=800, help="size of the generated database (default: 800)")
+    parser.add_argument("--engines", default=",".join(ENGINES), help=f"of: {', '.join(ENGINES)}")
+    parser.add_argument("--size-mb", type=int, default=800, help="size of each generated database (default: 800)")
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each command (default: 3)")
     parser.add_argument("--cases", default=",".join(CASES), help=f"of: {', '.join(CASES)}")
-    parser.add_argument("--major", type=int, default=16, help="PostgreSQL's major version (default: 16)")
+    parser.add_argument("--add", action="store_true", help="to the rows that are there")
     options = parser.parse_args()
     console = Console(stderr=True)
-    rows = []
-    with workspace("bench") as folder, Bench.started(folder, options.major, options.size_mb, console.print) as bench:
-        for name in options.cases.split(","):
-            rows += _measured(bench, name, CASES[name], options.runs, console)
-    LATEST.write_text(json.dumps(rows, indent=2) + "\n")
+    rows: list[Row] = []
+    for engine in options.engines.split(","):
+        with workspace("bench") as folder, ENGINES[engine](folder, options.size_mb, console.print) as bench:
+            for name in options.cases.split(","):
+                rows += _measured(bench, name, bench.cases[name], options.runs, console)
+    _write(rows, options.add)
     Console().print(_table(rows, options.runs))
 
 
-def _measured(bench: Bench, name: str, case: Case, runs: int, console: Console) -> list[dict[str, object]]:
+def _measured(bench: Bench, name: str, case: Case, runs: int, console: Console) -> list[Row]:
     """Interleaved, so that a machine whose speed drifts slows all alike; the first round only warms up."""
     timed: dict[str, list[Run]] = {"ours": [], **{peer: [] for peer in case.peers}}
     for number in range(runs + 1):
@@ -47,7 +61,7 @@ def _measured(bench: Bench, name: str, case: Case, runs: int, console: Console) 
     ours = _medians(timed.pop("ours"))
     return [
         {
-            "engine": f"postgresql {bench.major}",
+            "engine": bench.name,
             "case": name,
             "peer": peer,
             "ours_seconds": ours[0],
@@ -58,6 +72,7 @@ def _measured(bench: Bench, name: str, case: Case, runs: int, console: Console) 
             "ours_peak_mb": ours[2],
             "database_bytes": bench.database_bytes,
             "load": round(os.getloadavg()[0], 2),
+            "versions": dict(bench.versions),
         }
         for peer, results in timed.items()
     ]
@@ -71,15 +86,23 @@ def _medians(runs: list[Run]) -> tuple[float, float, float]:
     )
 
 
-def _table(rows: list[dict[str, object]], runs: int) -> Table:
+def _write(rows: list[Row], add: bool) -> None:
+    measured = {(row["engine"], row["case"]) for row in rows}
+    there = json.loads(LATEST.read_text()) if add and LATEST.exists() else []
+    kept = [row for row in there if (row["engine"], row["case"]) not in measured]
+    LATEST.write_text(json.dumps([*kept, *rows], indent=2) + "\n")
+
+
+def _table(rows: list[Row], runs: int) -> Table:
     table = Table(
         title=f"Backproof beside the stock tools: medians of {runs} interleaved runs, ratio > 1: we are faster"
     )
-    for column in ("case", "peer", "ours s", "peer s", "ratio", "ours CPU s", "peer CPU s", "ours peak MB"):
-        table.add_column(column, justify="left" if column in ("case", "peer") else "right")
-    keys = ("case", "peer", "ours_seconds", "peer_seconds", "ratio", "ours_cpu_seconds", "peer_cpu_seconds")
+    left = ("engine", "case", "peer")
+    for column in (*left, "ours s", "peer s", "ratio", "ours CPU s", "peer CPU s", "ours peak MB"):
+        table.add_column(column, justify="left" if column in left else "right")
+    keys = (*left, "ours_seconds", "peer_seconds", "ratio", "ours_cpu_seconds", "peer_cpu_seconds", "ours_peak_mb")
     for row in rows:
-        table.add_row(*(str(row[key]) for key in keys), str(row["ours_peak_mb"]))
+        table.add_row(*(str(row[key]) for key in keys))
     return table
 
 

@@ -81,9 +81,9 @@ def _tree(root: int) -> list[int]:
 
 
 def _is_server(pid: int) -> bool:
-    """A scratch server is a database server, not a tool: its memory is PostgreSQL's affair, as the live one's is."""
+    """A scratch server is a database server, not a tool: its memory is the server's affair, as the live one's is."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() == "postgres"
+        return Path(f"/proc/{pid}/comm").read_text().strip() in ("postgres", "mariadbd")
     except OSError:
         return True
 

@@ -7,7 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from backproof import catalog
 from backproof.fleet import Fleet, load
+from backproof.operations.copy import copy
 from backproof.operations.prove import prove
 from backproof.operations.restore import restore
 from backproof.operations.seal import seal
@@ -20,7 +22,9 @@ def main() -> None:
     if verb == "seal":
         print(seal(fleet, "bench", "manual").manifest.id)
     elif verb == "restore":
-        restore(fleet, "bench", "latest", rest[0])
+        restore(fleet, "bench", "latest", rest[0], store=rest[1] if len(rest) > 1 else "local")
+    elif verb == "copy":
+        copy(fleet, "bench", catalog.manifest(fleet, "bench")[0].id, "local", rest[0])
     elif verb == "restore-table":
         restore(fleet, "bench", "latest", rest[0], tables=[rest[1]])
     elif verb == "verify":

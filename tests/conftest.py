@@ -4,6 +4,10 @@ import os
 
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Meant for this process, which has read it; in what it starts asyncio would report every slow callback.
+    os.environ.pop("PYTHONDEVMODE", None)
+
 # CI machines stall at times: a slow example is no failure.
 settings.register_profile("backproof", deadline=None)
 settings.load_profile("backproof")

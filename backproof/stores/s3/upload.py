@@ -141,7 +141,7 @@ class Upload:
             found = self.client.head_object(**self.target, ChecksumMode="ENABLED")
         # Of parts it reads DIGEST-NUMBER. A store that keeps none has still checked each part against the one sent.
         kept = found.get("ChecksumSHA256", checksum).partition("-")[0]
-        if found["Metadata"].get(_WRITER) != self.token:
+        if found["Metadata"].get(_WRITER, self.token) != self.token:
             # SeaweedFS looks and completes in two steps: of two uploads that end together the later one stays.
             raise already_there(self.place)
         if (found["ContentLength"], kept) == (length, checksum):
