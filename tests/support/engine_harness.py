@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from backproof.records import Target
-from tests.support import postgres_fixtures
+from tests.support import mariadb_fixtures, postgres_fixtures
 
 Run = Callable[[Target, str], list[tuple[object, ...]]]
 
@@ -43,4 +43,23 @@ POSTGRESQL = Harness(
     bare="public.bare",
 )
 
-HARNESSES = (POSTGRESQL,)
+MYSQL = Harness(
+    engine="mysql",
+    servers=("mariadb", "mariadb_plain"),
+    run=lambda target, script: mariadb_fixtures.execute(target, script),
+    script="""
+        CREATE TABLE parent (id int AUTO_INCREMENT PRIMARY KEY, name varchar(50)); CREATE TABLE bare (id int);
+        CREATE TABLE child (
+            id int PRIMARY KEY, parent_id int, `some text` mediumtext COMMENT 'with text', KEY by_parent (parent_id),
+            FOREIGN KEY (parent_id) REFERENCES parent (id));
+        INSERT INTO parent (name) SELECT CONCAT('parent ', seq) FROM seq_1_to_10;
+        INSERT INTO child SELECT seq, 1 + seq % 10, REPEAT('ü\\\n', (seq * 7919) % 5000) FROM seq_1_to_200;
+        CREATE VIEW seen AS SELECT * FROM child;
+        CREATE TRIGGER named BEFORE INSERT ON parent FOR EACH ROW SET NEW.name = COALESCE(NEW.name, 'nobody');
+    """,
+    child="child",
+    parent="parent",
+    bare="bare",
+)
+
+HARNESSES = (POSTGRESQL, MYSQL)

@@ -1,0 +1,157 @@
+"""MariaDB, and MySQL by the same hand: mariadb-dump (or mysqldump) writes, the wire protocol restores.
+
+This file assembles the contract; each part is a module of its own, imported when it is first used, so that what only
+lists backups does not load a driver. Tested on MariaDB 10.11; what differs in MySQL 8 is in docs/mysql.md.
+
+::
+
+    dump      point (lock and snapshots)  dumptool (the program)  pieces (the rows)  shares
+              globals, inventory (the catalogue)
+    text      names, lexer (statements)  text (entries)
+    restore   keys (added last)  load  select (some tables)  rewrite (the schema's own name)  guard  sessions
+              provide, database, digest
+    servers   binaries, server, scratch, findings, grants
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
+
+from backproof.engines import Engine, Entry, Grants, Progress, Source, no_progress
+from backproof.records import Finding, Lack, Manifest, Table, Target
+
+if TYPE_CHECKING:
+    from backproof.engines.mysql.dump import MysqlDump
+
+
+class MySQL:
+    """The contract of ``backproof.engines`` for MariaDB and MySQL."""
+
+    name = "mysql"
+    spellings: Sequence[str] = ("mariadb",)
+
+    def findings(self, target: Target, tool_folders: Sequence[Path] = ()) -> list[Finding]:
+        """Preflight."""
+        from backproof.engines.mysql.findings import findings
+
+        return findings(target, tool_folders)
+
+    def grants(self, target: Target) -> Grants:
+        """Least-privilege SQL."""
+        from backproof.engines.mysql.grants import grants
+
+        return grants(target)
+
+    def lock(self, target: Target, plan: str) -> AbstractContextManager[None]:
+        """A named lock of the server, held by a connection of its own."""
+        from backproof.engines.mysql.lock import lock
+
+        return lock(target, plan)
+
+    def dump(
+        self, target: Target, jobs: int = 1, tool_folders: Sequence[Path] = (), tool_version: str | None = None
+    ) -> "AbstractContextManager[MysqlDump]":
+        """Open a consistent point."""
+        from backproof.engines.mysql.dump import open_dump
+
+        return open_dump(target, jobs, tool_folders, tool_version)
+
+    def entries(self, text: bytes) -> Iterator[Entry]:
+        """Divide schema or finish text."""
+        from backproof.engines.mysql.text import entries
+
+        return entries(text)
+
+    def canonical(self, entry: Entry) -> bytes:
+        """An entry's text as compared."""
+        from backproof.engines.mysql.text import canonical
+
+        return canonical(entry)
+
+    def lacks(self, target: Target, manifest: Manifest) -> list[Lack]:
+        """What the target server lacks."""
+        from backproof.engines.mysql.provide import lacks
+
+        return lacks(target, manifest)
+
+    def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
+        """Create missing accounts, locked, and roles."""
+        from backproof.engines.mysql.provide import provide
+
+        provide(target, manifest, lacks)
+
+    def create(self, target: Target, manifest: Manifest) -> bool:
+        """Make the empty schema."""
+        from backproof.engines.mysql.database import create
+
+        return create(target, manifest)
+
+    def resolve(self, source: Source, tables: Sequence[str]) -> tuple[str, ...]:
+        """The tables that a person's names mean."""
+        from backproof.engines.mysql.select import chosen_tables
+
+        return chosen_tables(source, tables)
+
+    def restore(
+        self,
+        source: Source,
+        target: Target,
+        jobs: int = 1,
+        tables: Sequence[str] | None = None,
+        keep_order: bool = False,
+        progress: Progress = no_progress,
+    ) -> list[str]:
+        """Fill the empty schema."""
+        from backproof.engines.mysql.restore import restore
+
+        return restore(source, target, jobs, tables, keep_order, progress)
+
+    def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:
+        """Grants on the schema, for accounts that exist."""
+        from backproof.engines.mysql.database import apply_globals
+
+        return apply_globals(target, manifest)
+
+    def drop(self, target: Target) -> None:
+        """Remove a schema that ``create`` made."""
+        from backproof.engines.mysql.database import drop
+
+        drop(target)
+
+    def export(self, source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
+        """Plain SQL for the stock client."""
+        from backproof.engines.mysql.select import export
+
+        return export(source, tables)
+
+    def digest(self, target: Target, table: Table) -> Table:
+        """Rows and digest over the table's own columns."""
+        from backproof.engines.mysql.digest import digest
+
+        return digest(target, table)
+
+    def scratch(
+        self, manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ()
+    ) -> AbstractContextManager[Target]:
+        """A private server with an empty schema that fits."""
+        from backproof.engines.mysql.scratch import scratch
+
+        return scratch(manifest, folder, tool_folders)
+
+    def sqlalchemy_url(self, target: Target) -> str:
+        """For a plan's checks. Holds the password: never to be shown."""
+        password = f":{quote(target.password.get_secret_value(), safe='')}" if target.password is not None else ""
+        # Times are compared in UTC, as ``:taken_at`` is given.
+        query = {"charset": "utf8mb4", "init_command": "SET time_zone = '+00:00'", **target.options}
+        if target.host.startswith("/"):
+            query["unix_socket"] = f"{target.host}/mysqld.sock"
+            place = ""
+        else:
+            place = f"{target.host}:{target.port}"
+        user, database = quote(target.user, safe=""), quote(target.database, safe="")
+        return f"mysql+pymysql://{user}{password}@{place}/{database}?{urlencode(query, quote_via=quote)}"
+
+
+ENGINE: Engine = MySQL()
