@@ -10,7 +10,7 @@ from backproof.engines import Engine, Progress, no_progress
 from backproof.errors import ConfigurationError, Permanent
 from backproof.fleet import Fleet
 from backproof.operations.clock import Now, Stopwatch, utc_now
-from backproof.records import Lack, Manifest, Record, Target, Timing
+from backproof.records import Finding, Lack, Manifest, Record, Target, Timing
 
 
 class Restored(Record):
@@ -48,6 +48,36 @@ def lacks(fleet: Fleet, plan: str, backup: str, into: str, store: str | None = N
     """What the server lacks for this backup; changes nothing."""
     manifest, _ = catalog.manifest(fleet, plan, backup, store)
     return fleet.engine(plan).lacks(destination(fleet, plan, into), manifest)
+
+
+def readiness(fleet: Fleet, plan: str, backup: str = "latest") -> list[Finding]:
+    """Whether a backup could be restored on the plan's server now: that a copy opens, and what the server lacks.
+
+    Changes nothing, and reads no more of the archive than its first member.
+
+    Raises:
+        NotFound: there is no such backup.
+        BackproofError: no store, or not the server, can be reached.
+    """
+    manifest, store = catalog.manifest(fleet, plan, backup)
+    try:
+        archive = catalog.open_archive(fleet, manifest, store)
+        archive.read(archive.manifest.members[0])
+    except Permanent as error:
+        opens = Finding(check="archive", status="failed", found=error.fact, remedy=error.remedy)
+    else:
+        opens = Finding(check="archive", status="ok", found=f"{manifest.id} opens, from {store}")
+    missing = fleet.engine(plan).lacks(destination(fleet, plan, _NOWHERE), manifest)
+    lacking = [
+        Finding(check=lack.kind, status="failed", found=f"the server lacks {lack.name}", remedy=lack.remedy)
+        for lack in missing
+    ]
+    has_all = Finding(check="server", status="ok", found=f"has all that {manifest.id} needs")
+    return [opens, *(lacking or [has_all])]
+
+
+_NOWHERE = "backproof_restored"
+"""A name for a database that is not made."""
 
 
 def restore(

@@ -249,6 +249,13 @@ def test_doctor_answers_with_every_check(shop: Shop) -> None:
     assert {"store near", "store far", "signing key"} <= {finding["check"] for finding in answer["findings"]}
 
 
+def test_doctor_says_whether_the_newest_backup_could_be_restored(shop: Shop) -> None:
+    answer = shop.answer("doctor", "shop", "--restore")
+    check_keys(answer, example("doctor --restore"))
+    assert answer["ok"] is True
+    assert [finding["check"] for finding in answer["findings"]] == ["archive", "server"]
+
+
 def test_doctor_prints_the_grants(shop: Shop) -> None:
     answer = shop.answer("doctor", "shop", "--print-grants")
     check_keys(answer, example("doctor --print-grants"))
