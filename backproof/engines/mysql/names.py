@@ -40,9 +40,32 @@ def quote_account(user: str, host: str | None) -> str:
     return f"{quote_ident(user)}@{quote_ident(host)}" if host else quote_ident(user)
 
 
-def decode(name: bytes) -> str:
-    """A name of a dump as text: UTF-8, as the tools write every name, but for one inside a body kept in latin1."""
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        return name.decode("latin-1")
+def decode(name: bytes, charset: str = "") -> str:
+    """A name of a dump as text. The tools write names in UTF-8, but in a body's own heading in that body's charset."""
+    for codec in ("utf-8", CODECS.get(charset, charset) or "latin-1"):
+        try:
+            return name.decode(codec)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return name.decode("latin-1")
+
+
+CODECS = {
+    "latin1": "cp1252",
+    "latin2": "iso8859_2",
+    "latin5": "iso8859_9",
+    "latin7": "iso8859_13",
+    "greek": "iso8859_7",
+    "hebrew": "iso8859_8",
+    "sjis": "shift_jis",
+    "ujis": "euc_jp",
+    "eucjpms": "euc_jp",
+    "euckr": "euc_kr",
+    "koi8r": "koi8_r",
+    "koi8u": "koi8_u",
+    "tis620": "tis_620",
+    "macroman": "mac_roman",
+    "macce": "mac_latin2",
+    "utf8mb3": "utf_8",
+}
+"""Character sets whose name in Python is another."""
