@@ -1,9 +1,39 @@
-"""Stub."""
+"""Cutting a dump of rows into pieces of whole statements, at the speed of a pipe.
 
-from collections.abc import Iterator, Mapping
+Rows are never looked at one by one. A line end within a value is always written ``\\n``, so ``);`` at the end of a line
+can only be the end of a statement, and a blank line behind it the end of the table; both are found, and rows are
+counted, by searching whole buffers. Where a piece ends depends on the content alone, not on how the bytes arrived.
+
+MariaDB writes a row a line. MySQL and older tools write a statement a line: there, and in the one case in which
+MariaDB's first row shares a line with the column list, rows are told from strings statement by statement.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from backproof.engines import PIECE_BYTES, Piece
+from backproof.engines.mysql.names import decode, spell
+from backproof.engines.mysql.text import COMPLETE, NAME, entries
+from backproof.errors import Damaged, DumpFailed
+
+_TABLE = b"\n--\n-- Dumping data for table "
+HEADER = re.compile(rb"\n?--\n-- Dumping data for table (" + NAME + rb")\n--\n\n?")
+INSERT = re.compile(
+    rb"INSERT INTO (?P<table>" + NAME + rb")(?: \((?P<columns>(?:" + NAME + rb"(?:, )?)+)\))? VALUES(?:\n| )(?=\()"
+)
+"""Everything of a statement of rows that comes before the first of them."""
+_NAMES = re.compile(NAME)
+_END = b");\n"
+_END_OF_TABLE = b");\n\n"
+_LOG_POSITION = re.compile(
+    rb"^(?:-- )?CHANGE (?:MASTER TO MASTER|REPLICATION SOURCE TO SOURCE)_LOG_FILE='((?:[^'\\\n]|\\.)+)',"
+    rb" (?:MASTER|SOURCE)_LOG_POS=(\d+)",
+    re.MULTILINE,
+)
+_GTID = re.compile(rb"^(?:-- )?SET GLOBAL gtid_slave_pos='([^'\n]*)'", re.MULTILINE)
+
+_REMEDY = "Run the backup again. If it stays so, run mariadb-dump by hand and look at what it says."
 
 
 class Readable(Protocol):
@@ -13,16 +43,204 @@ class Readable(Protocol):
         """Up to so many bytes; none at the end."""
 
 
-def pieces(stream: Readable, columns: Mapping[str, tuple[str, ...]], piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
-    """A row dump as pieces; ``columns`` by spelled table name, every one of them must come."""
-    raise NotImplementedError
+def _nobody(_: bytes) -> None:
+    """For callers that do not ask."""
+
+
+def pieces(
+    stream: Readable,
+    columns: Mapping[str, tuple[str, ...]],
+    piece_bytes: int = PIECE_BYTES,
+    around: Callable[[bytes], None] = _nobody,
+) -> Iterator[Piece]:
+    """A dump of rows (``--no-create-info --skip-triggers``) as pieces, table by table, from first byte to last.
+
+    A piece is whole statements; one that is longer than ``piece_bytes`` is a piece. The header comment is the ``head``
+    of a table's first piece. A table without rows is one piece with ``rows=0``. What is no table's is not handed over.
+
+    Args:
+        columns: by name as ``Table.name`` spells it; each of these tables must come, and no other.
+        around: is given what is no table's, in order: opening words, closing words.
+
+    Raises:
+        DumpFailed: the text ends early, or holds another table, or lacks one.
+    """
+    window = _Window(stream, piece_bytes)
+    around(_preamble(window))
+    missing = dict(columns)
+    while (header := _next_header(window)) is not None:
+        table, head = header
+        if table not in missing:
+            raise DumpFailed(f"mariadb-dump wrote rows of {table}, which was not there before", _REMEDY)
+        yield from _rows(window, table, missing.pop(table), head)
+    around(_closing(window))
+    if missing:
+        raise DumpFailed(f"mariadb-dump wrote no rows of {', '.join(sorted(missing))}", _REMEDY)
 
 
 def binlog_position(text: bytes) -> tuple[str, int] | None:
-    """File and offset of the binary log that a dump prints (any text with its opening comments)."""
-    raise NotImplementedError
+    """File and offset in the binary log that a dump names before its first table, of the moment it is of."""
+    match = _LOG_POSITION.search(text)
+    return (decode(match[1]), int(match[2])) if match else None
 
 
 def gtid(text: bytes) -> str | None:
-    """The GTID position that a dump prints with its closing words (MariaDB)."""
-    raise NotImplementedError
+    """The position as a GTID, which MariaDB's tool names in its closing words."""
+    match = _GTID.search(text)
+    return decode(match[1]) if match else None
+
+
+class _Window:
+    """The bytes that were read and not yet handed over: ``text[at:]``."""
+
+    def __init__(self, stream: Readable, piece_bytes: int) -> None:
+        self._stream = stream
+        self.piece_bytes = piece_bytes
+        self.text = b""
+        self.at = 0
+        self.ended = False
+
+    def fill(self, wanted: int) -> None:
+        """Have so many bytes at hand, fewer only at the end."""
+        missing = wanted - (len(self.text) - self.at)
+        if missing <= 0 or self.ended:
+            return
+        parts = [memoryview(self.text)[self.at :]]
+        while missing > 0 and (read := self._stream.read(max(missing, self.piece_bytes))):
+            parts.append(memoryview(read))
+            missing -= len(read)
+        self.ended = missing > 0
+        self.text, self.at = b"".join(parts), 0
+
+    def find(self, wanted: bytes, start: int, limit: int = 1 << 62) -> int:
+        """Where it begins, relative to ``at``; reads on until it comes. -1 where it does not, before ``limit``."""
+        while (found := self.text.find(wanted, self.at + start)) < 0:
+            length = len(self.text) - self.at
+            if self.ended or length > limit:
+                return -1
+            start = max(start, length - len(wanted) + 1)
+            self.fill(length + max(self.piece_bytes, length // 2))
+        return found - self.at
+
+    def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """A match at ``at``, of something that is short."""
+        self.fill(_SHORT_BYTES)
+        return pattern.match(self.text, self.at)
+
+    def take(self, length: int) -> bytes:
+        """Hand over so many bytes."""
+        begin, self.at = self.at, self.at + length
+        return self.text[begin : self.at]
+
+
+_SHORT_BYTES = 2 * 1024 * 1024
+"""What opening and closing words do not exceed, nor an INSERT with its list of 4096 names of 64 characters."""
+
+
+def _preamble(window: _Window) -> bytes:
+    found = window.find(_TABLE, 0, _SHORT_BYTES)
+    return window.take(found) if found >= 0 else b""
+
+
+def _next_header(window: _Window) -> tuple[str, bytes] | None:
+    if (match := window.match(HEADER)) is None:
+        return None
+    # The tool puts "-- " at the beginning of each line of a comment, within a name too.
+    quoted = match[1].replace(b"\n-- ", b"\n")
+    return spell(decode(quoted[1:-1].replace(b"``", b"`"))), window.take(len(match[0]))
+
+
+def _rows(window: _Window, table: str, columns: tuple[str, ...], head: bytes) -> Iterator[Piece]:
+    match = window.match(INSERT)
+    if match is None:
+        yield Piece("data", table, columns, 0, head, b"", b"")
+        return
+    insert = match[0]
+    if spell(_unquoted(match["table"])) != table:
+        raise DumpFailed(f"mariadb-dump wrote other rows where those of {table} belong", _REMEDY)
+    if match["columns"]:
+        columns = tuple(_unquoted(name) for name in _NAMES.findall(match["columns"]))
+    last = False
+    while not last:
+        body = window.take(_cut(window, insert, table))
+        window.fill(len(insert))
+        last = not window.text.startswith(insert, window.at)
+        yield Piece("data", table, columns, _count(body, insert), head, body, b"")
+        head = b""
+
+
+def _unquoted(name: bytes) -> str:
+    return decode(name[1:-1].replace(b"``", b"`"))
+
+
+def _cut(window: _Window, insert: bytes, table: str) -> int:
+    """How long the next piece is: whole statements of one table, of about a piece's length."""
+    size = window.piece_bytes
+    window.fill(size + len(_END_OF_TABLE))
+    begin = window.at
+    if b";\n" in insert:
+        return _cut_slowly(window, insert, table)
+    cut = window.text.rfind(_END, begin, begin + size) + len(_END) - begin
+    if cut < len(_END):
+        return _end_of_statement(window, size - len(_END) + 1, table)
+    # That there is no end of the table, which is the usual case, rfind says five times as fast as find.
+    if window.text.rfind(_END_OF_TABLE, begin, begin + cut + 1) >= 0:
+        cut = window.text.find(_END_OF_TABLE, begin, begin + cut + 1) + len(_END) - begin
+    return cut
+
+
+def _cut_slowly(window: _Window, insert: bytes, table: str) -> int:
+    """The same, one statement at a time, for a table whose very name looks like the end of a statement."""
+    cut = 0
+    while True:
+        end = _end_of_statement(window, cut + len(insert), table)
+        if cut and end > window.piece_bytes:
+            return cut
+        cut = end
+        window.fill(cut + len(insert))
+        if not window.text.startswith(insert, window.at + cut):
+            return cut
+
+
+def _end_of_statement(window: _Window, start: int, table: str) -> int:
+    found = window.find(_END, max(0, start))
+    if found < 0:
+        raise DumpFailed(f"mariadb-dump's output ends within the rows of {table}", _REMEDY)
+    return found + len(_END)
+
+
+def _count(body: bytes, insert: bytes) -> int:
+    """The rows in whole statements."""
+    own = insert.count(b"\n")
+    if insert.endswith(b"\n"):
+        return body.count(b"\n") - body.count(insert) * own
+    rows, position = 0, 0
+    while position < len(body):
+        end = body.index(_END, position + len(insert)) + len(_END)
+        lines = body.count(b"\n", position, end) - own
+        rows += lines if lines > 1 else without_strings(body[position + len(insert) : end]).count(b"(")
+        position = end
+    return rows
+
+
+def without_strings(values: bytes) -> bytes:
+    """A list of values with every string emptied: what is left has no user's byte in it but numbers."""
+    # In a run of backslashes the first begins an escape, so pairs can be dropped as they come.
+    plain = values.replace(b"\\\\", b"").replace(b"\\'", b"") if b"\\" in values else values
+    return b"''".join(plain.split(b"'")[::2])
+
+
+def _closing(window: _Window) -> bytes:
+    window.fill(_SHORT_BYTES)
+    text = window.take(len(window.text) - window.at)
+    if not window.ended:
+        raise DumpFailed("mariadb-dump's output goes on where only closing words belong", _REMEDY)
+    if not COMPLETE.search(text):
+        raise DumpFailed("mariadb-dump's output ends without its closing words", _REMEDY)
+    try:
+        kinds = {entry.kind for entry in entries(text)}
+    except Damaged as error:
+        raise DumpFailed(f"mariadb-dump's output is not what is asked of it: {error.fact}", _REMEDY) from None
+    if not kinds <= {"PREAMBLE", "CLOSING"}:
+        raise DumpFailed("mariadb-dump wrote definitions where only rows are asked of it", _REMEDY)
+    return text

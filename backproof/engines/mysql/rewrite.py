@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from backproof.engines import Entry
 from backproof.engines.mysql.lexer import Mode, name_of, statements, tokens
-from backproof.engines.mysql.names import decode, quote_ident, unspell
+from backproof.engines.mysql.names import decode, quote_ident, quote_literal, unspell
 
 BODY_KINDS = frozenset({"TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "PACKAGE", "PACKAGE BODY"})
 """What holds statements in its author's words."""
@@ -125,6 +125,11 @@ def _may_hold(sql: bytes, name: str) -> bool:
     return not name.isascii() or name.lower().encode() in sql.lower()
 
 
+def escaped(name: str) -> str:
+    """A schema's name as the tool spells it in ``ALTER DATABASE``: escaped as if in a string, by mistake."""
+    return quote_literal(name)[1:-1]
+
+
 def _fold(name: str, ignore_case: bool) -> str:
     return name.lower() if ignore_case else name
 
@@ -133,8 +138,9 @@ def _qualifiers(sql: bytes, mode: Mode, wanted: str, ignore_case: bool) -> Itera
     """Where a statement names its schema."""
     found = [token for token in tokens(sql, mode=mode) if token[0] not in {"comment", "open", "close"}]
     position = _Position()
+    names = {wanted, escaped(wanted)}
     for number, (kind, begin, end) in enumerate(found):
-        if _fold(name_of(sql[begin:end], kind, mode), ignore_case) == wanted and position.is_schema(
+        if _fold(name_of(sql[begin:end], kind, mode), ignore_case) in names and position.is_schema(
             [sql[token[1] : token[2]] for token in found[number + 1 : number + 4]]
         ):
             yield begin, end

@@ -7,7 +7,7 @@ in a comment line of ours that every piece of definitions holds, since definitio
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from backproof.engines import Entry
@@ -39,7 +39,6 @@ SCHEMA_KINDS = frozenset({"PREAMBLE", "SEQUENCE", "TABLE", "VIEW COLUMNS"})
 NAME = rb"`(?>(?:[^`]++|``)*)`"
 """A quoted name as the tools write it."""
 
-_HEADER = re.compile(rb"^-- Host: [^\n]*?    Database: ([^\n]*(?:\n-- (?!-)[^\n]*)*)\n-- -", re.MULTILINE)
 _HEADER = re.compile(
     rb"\n?--\n-- (?:(?:Sequence|Table|Temporary table|Temporary view|Final view) structure|"
     rb"Dumping (?:events|routines|data)) for "
@@ -58,6 +57,8 @@ _FIXED = (
 )
 _FRAME_OF_EVENTS = re.compile(rb"/\*!50106 SET (?:@save_time_zone= @@TIME_ZONE|TIME_ZONE= @save_time_zone) \*/")
 _KINDS = frozenset({b"VIEW", b"TRIGGER", b"PROCEDURE", b"FUNCTION", b"EVENT", b"PACKAGE"})
+_CLAUSES = {b"ALGORITHM": 3, b"DEFINER": 3, b"SQL": 3, b"AGGREGATE": 1}
+"""What may stand between CREATE and the kind, and how many tokens it takes, without a host."""
 _HEADING_TOKENS = 40
 
 
@@ -72,6 +73,9 @@ class Shape(NamedTuple):
     table: str | None = None
 
 
+_PREAMBLE = Shape("PREAMBLE")
+
+
 @dataclass
 class _Group:
     """The statements of one entry."""
@@ -79,7 +83,7 @@ class _Group:
     end: int = 0
     main: Shape | None = None
     altered: int = 0
-    shapes: list[str] = field(default_factory=list)
+    """How often it changed the schema's collation: for what it creates, and back."""
 
 
 def split_definitions(text: bytes, schema: str, ignore_case: bool = False) -> tuple[bytes, bytes]:
@@ -113,7 +117,7 @@ def entries(text: bytes) -> Iterator[Entry]:
         end = group.end if number < len(groups) - 1 else len(text)
         if not number and (schema := schema_of(text[:end])):
             settings = schema_comment(*schema)
-        shape = group.main or Shape("PREAMBLE")
+        shape = group.main or _PREAMBLE
         table = spell(shape.name) if shape.kind == "TABLE" else shape.table
         key = f"{shape.kind} {spell(shape.name)}" if shape.name else shape.kind
         yield Entry(key, shape.kind, table, text[begin:end], settings)
@@ -127,16 +131,13 @@ def canonical(entry: Entry) -> bytes:
     schema = schema_of(entry.settings)
     return b"\n".join(
         requalified_statement(each.sql, each.mode, schema[0], b"``", schema[1]) if schema else each.sql
-        for each in _own_statements(entry)
+        for each in own_statements(entry)
     )
 
 
 def entry_statements(entry: Entry) -> list[bytes]:
     """The statements of an entry, in order, without delimiters; alone they leave the session as they found it."""
-    found = [each.sql for each in _own_statements(entry)]
-    if entry.kind == "EVENT":
-        return [_event(each) for each in _own_statements(entry)]
-    return found
+    return [_event(each) if entry.kind == "EVENT" else each.sql for each in own_statements(entry)]
 
 
 def preamble_settings(text: bytes) -> list[bytes]:
@@ -145,7 +146,7 @@ def preamble_settings(text: bytes) -> list[bytes]:
     return entry_statements(preamble) if preamble is not None and preamble.kind == "PREAMBLE" else []
 
 
-def _own_statements(entry: Entry) -> Iterator[Statement]:
+def own_statements(entry: Entry) -> Iterator[Statement]:
     """Without what frames all events together: each of them sets its time zone itself."""
     return (each for each in statements(entry.text) if not _FRAME_OF_EVENTS.fullmatch(each.sql))
 
@@ -156,11 +157,8 @@ def _groups(text: bytes) -> Iterator[_Group]:
     for statement in statements(text):
         shape = shape_of(statement.sql, statement.mode)
         if group is not None and not _continues(group, shape):
-            if (
-                group.main
-                and group.main.kind == "PREAMBLE"
-                and (header := _HEADER.search(text, group.end, statement.begin))
-            ):
+            if group.main == _PREAMBLE and (header := _HEADER.search(text, group.end, statement.begin)):
+                # What is said of the whole dump, the log position for one, stays with its opening.
                 group.end = header.start()
             yield group
             group = None
@@ -193,7 +191,6 @@ def _take(group: _Group, shape: Shape) -> None:
         raise Damaged("the dump sets back what it has not set", "Use another backup.")
     elif shape.kind.isupper():
         group.main = shape
-    group.shapes.append(shape.kind)
 
 
 def shape_of(sql: bytes, mode: Mode = DEFAULT) -> Shape:
@@ -219,22 +216,37 @@ def shape_of(sql: bytes, mode: Mode = DEFAULT) -> Shape:
 def _created(sql: bytes, mode: Mode) -> Shape | None:
     """What a CREATE of a view, trigger, event or routine creates; its heading is partly in its author's words."""
     heading = _heading(sql, mode)
-    words = [word.upper() if kind == "word" else b"" for kind, word in heading]
-    at = next((number for number, word in enumerate(words) if word in _KINDS), 0)
-    if not at or words[0] != b"CREATE":
+    words = [word.upper() if kind != "name" else b"" for kind, word in heading]
+    at = _kind(heading, words)
+    kind = words[at].decode("latin-1") if 0 < at < len(words) else ""
+    if kind.encode("latin-1") not in _KINDS:
         return None
-    kind = words[at].decode()
     at += 1
     if kind == "PACKAGE" and words[at : at + 1] == [b"BODY"]:
         kind, at = "PACKAGE BODY", at + 1
     if words[at : at + 3] == [b"IF", b"NOT", b"EXISTS"]:
         at += 3
-    schema, name = _qualified(heading, at, mode)
+    schema, name, at = _qualified(heading, at, mode)
+    if kind in {"PROCEDURE", "FUNCTION"} and words[at : at + 1] != [b"("]:
+        # A function of a shared library has none.
+        return None
     if kind != "TRIGGER":
         return Shape(kind, schema, name) if name else None
-    on = words.index(b"ON", at) + 1 if b"ON" in words[at:] else 0
-    table = _qualified(heading, on, mode)[1] if on else ""
+    on = words.index(b"ON", at) + 1 if b"ON" in words[at:] else len(words)
+    table = _qualified(heading, on, mode)[1]
     return Shape(kind, schema, name, spell(table)) if name and table else None
+
+
+def _kind(heading: list[tuple[str, bytes]], words: list[bytes]) -> int:
+    """Which token says what is created: between it and CREATE stand only such clauses as the tool writes."""
+    if words[:1] != [b"CREATE"]:
+        return 0
+    at = 3 if words[1:3] == [b"OR", b"REPLACE"] else 1
+    while at < len(words) and words[at] in _CLAUSES:
+        at += _CLAUSES[words[at]]
+        if heading[at : at + 1] == [("variable", b"@")]:
+            at += 2
+    return at
 
 
 def _heading(sql: bytes, mode: Mode) -> list[tuple[str, bytes]]:
@@ -248,12 +260,12 @@ def _heading(sql: bytes, mode: Mode) -> list[tuple[str, bytes]]:
     return found
 
 
-def _qualified(heading: list[tuple[str, bytes]], at: int, mode: Mode) -> tuple[str, str]:
-    """Qualifier and name that begin at a token; empty where they do not."""
+def _qualified(heading: list[tuple[str, bytes]], at: int, mode: Mode) -> tuple[str, str, int]:
+    """Qualifier and name that begin at a token, and where they end; empty where there is none."""
     parts = [name_of(word, kind, mode) for kind, word in heading[at : at + 3 : 2]]
     if heading[at + 1 : at + 2] == [("mark", b".")] and len(parts) == 2:
-        return parts[0], parts[1]
-    return "", parts[0] if parts else ""
+        return parts[0], parts[1], at + 3
+    return "", parts[0] if parts else "", at + 1
 
 
 def _event(statement: Statement) -> bytes:
