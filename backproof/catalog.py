@@ -13,7 +13,7 @@ from datetime import datetime
 from backproof.archive import manifest as documents
 from backproof.archive.reader import ArchiveReader
 from backproof.archive.signing import Signer
-from backproof.errors import BackproofError, Damaged, NotFound
+from backproof.errors import BackproofError, BadSignature, Damaged, NotFound
 from backproof.fleet import Fleet
 from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, ProofPart, key, parse
 from backproof.records import Backup, Copy, Kind, Manifest, Proof, Verdict
@@ -67,7 +67,18 @@ def backups(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> lis
 
 
 def manifest(fleet: Fleet, plan: str, backup: str = "latest", store: str | None = None) -> tuple[Manifest, str]:
-    """The signed manifest of one backup, and the store it was read from.
+    """The signed manifest of one backup, and the store it was read from: the first of ``manifests``.
+
+    Raises:
+        NotFound, Damaged: as ``manifests``.
+    """
+    return next(manifests(fleet, plan, backup, store))
+
+
+def manifests(
+    fleet: Fleet, plan: str, backup: str = "latest", store: str | None = None
+) -> Iterator[tuple[Manifest, str]]:
+    """The signed manifest of one backup from each store that has it; at least one.
 
     Args:
         backup: an id, ``latest`` (the newest that is committed), or ``latest-proven``.
@@ -75,21 +86,28 @@ def manifest(fleet: Fleet, plan: str, backup: str = "latest", store: str | None 
             that lost the archive itself last.
 
     Raises:
-        NotFound: no store that can be reached has it; says which could not be.
-        Damaged: its manifest, or the name it lies under, is not what was written.
+        NotFound: no store that can be reached has it; says which could not be. Or there is no such store.
+        Damaged: its manifest, or the name it lies under, is not what was written; where no store has a better one.
     """
+    if store is not None:
+        fleet.store(store)
     found = listing(fleet, plan, None if store is None else [store])
     chosen = _choose(found, plan, backup)
     refused: BackproofError | None = None
+    some = False
     for copy in sorted(chosen.copies, key=lambda copy: not copy.archive):
         if not copy.manifest:
             continue
         name = Name(plan, chosen.kind, chosen.taken_at, MANIFEST)
         try:
-            return read_manifest(fleet.store(copy.store), name, fleet.signer), copy.store
+            read = read_manifest(fleet.store(copy.store), name, fleet.signer)
         except BackproofError as error:
             refused = refused or error
-    raise refused or NotFound(f"no store has a manifest of {backup} of plan {plan}", "Run `backproof list`.")
+        else:
+            some = True
+            yield read, copy.store
+    if not some:
+        raise refused or NotFound(f"no store has a manifest of {backup} of plan {plan}", "Run `backproof list`.")
 
 
 def read_manifest(store: Store, name: Name, signer: Signer) -> Manifest:
@@ -144,14 +162,16 @@ def _backup(fleet: Fleet, plan: str, kind: Kind, taken_at: datetime, places: _Pl
     if not any(copy.manifest for copy in copies):
         return None
     name = Name(plan, kind, taken_at, MANIFEST)
+    distrusted: list[datetime] = []
     return Backup(
         plan=plan,
         id=name.id,
         kind=kind,
         taken_at=taken_at,
         copies=copies,
-        proven_at=_newest_proof(fleet, name, copies, "passed"),
-        failed_at=_newest_proof(fleet, name, copies, "failed"),
+        proven_at=_newest_proof(fleet, name, copies, "passed", distrusted),
+        failed_at=_newest_proof(fleet, name, copies, "failed", distrusted),
+        distrusted_at=max(distrusted, default=None),
     )
 
 
@@ -167,12 +187,17 @@ def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
     )
 
 
-def _newest_proof(fleet: Fleet, name: Name, copies: Sequence[Copy], verdict: Verdict) -> datetime | None:
-    """The newest proof of that verdict whose signature holds; a forged one is passed over."""
+def _newest_proof(
+    fleet: Fleet, name: Name, copies: Sequence[Copy], verdict: Verdict, distrusted: list[datetime]
+) -> datetime | None:
+    """The newest proof of that verdict whose signature holds; a forged one is passed over, and noted."""
     held = {(at, copy.store) for copy in copies for at, said in copy.proofs if said == verdict}
     for at, store in sorted(held, reverse=True):
         try:
             proof = read_proof(fleet.store(store), name.with_part(ProofPart(at, verdict)), fleet.signer)
+        except BadSignature:
+            distrusted.append(at)
+            continue
         except BackproofError:
             continue
         if proof.verdict == verdict:

@@ -237,6 +237,8 @@ class Backup(Record):
     """The newest proof that passed, its signature checked."""
     failed_at: datetime | None = None
     """The newest proof that failed, its signature checked."""
+    distrusted_at: datetime | None = None
+    """The newest proof that does not count, since no key this fleet trusts signed it."""
 
 
 def total_seconds(timings: Sequence[Timing]) -> float:

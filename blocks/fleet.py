@@ -23,6 +23,8 @@ from blocks.documents import Database, Fleet, KeyRing, LocalStore, Plan, S3Store
 if TYPE_CHECKING:
     from prefect_aws import AwsCredentials
 
+_SAVE_AGAIN = "Save the fleet's blocks again (README: On a schedule)."
+
 FILE_VARIABLE = "BACKPROOF_FLEET"
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -81,7 +83,7 @@ def _fleet_of(plan: str | None) -> tuple[str, Fleet]:
     if not fleets:
         raise NotFound(
             "there is no fleet among the blocks of this Prefect server",
-            f"Run `backproof apply`, or name a fleet file in {FILE_VARIABLE}.",
+            f"{_SAVE_AGAIN} Or name a fleet file in {FILE_VARIABLE}.",
         )
     known = sorted(name for fleet in fleets.values() for name in fleet.plans)
     raise NotFound(f"no plan is called {plan!r}", f"There are: {', '.join(known)}.")
@@ -160,12 +162,15 @@ def _load(kind: type[BlockT], name: str) -> BlockT:
     try:
         return cast(BlockT, kind.load(name))
     except ValueError:
-        raise NotFound(f"there is no {kind.get_block_type_slug()} block {name!r}", "Run `backproof apply`.") from None
+        raise NotFound(
+            f"there is no {kind.get_block_type_slug()} block {name!r}",
+            _SAVE_AGAIN,
+        ) from None
     except RuntimeError:
         raise ConfigurationError(
             f"the {kind.get_block_type_slug()} block {name!r} is wrong: a field is missing, or a form has saved "
             "asterisks in place of a key",
-            "Run `backproof apply` to write it again.",
+            _SAVE_AGAIN,
         ) from None
 
 
@@ -189,5 +194,6 @@ def _explained(what: str) -> Iterator[None]:
     except ValidationError as error:
         problems = "; ".join(library.explain(error, FleetSpec))
         raise ConfigurationError(
-            f"{what} is wrong: {problems}", "Correct the block, or run `backproof apply`."
+            f"{what} is wrong: {problems}",
+            f"Correct the block. {_SAVE_AGAIN}",
         ) from None

@@ -85,7 +85,7 @@ class Signer:
         if public_key is None:
             raise BadSignature(
                 f"the document is signed by {signed['key']}; this fleet trusts {', '.join(self._trusted)}",
-                "If it is an earlier key of yours, add its public key to the trusted ones of `signing`.",
+                "If it is an earlier key of yours, add its public key to signing.also_trust in fleet.yaml.",
             )
         unsigned = {name: value for name, value in signed.items() if name != "signature"}
         try:

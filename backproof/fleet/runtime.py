@@ -69,6 +69,10 @@ class Fleet:
             options=database.options,
         )
 
+    def restorer(self, plan: str) -> Target:
+        """A plan's database, and who makes others beside it: the admin where the fleet names one, else the reader."""
+        return self.target(plan, admin=self._database(plan).admin is not None)
+
     def store(self, name: str) -> Store:
         """A store by name; the same object each time.
 

@@ -259,7 +259,7 @@ class FleetSettings(Spec):
     """What holds for the whole fleet."""
 
     fleet: Name
-    """Its name; ``backproof apply`` and its removals touch only what bears it."""
+    """Its name; what is deployed to a Prefect server bears it."""
     timezone: Zone = "UTC"
     """In which schedules are read. Elsewhere than UTC a backup at 02:00 moves or is missed when clocks change."""
     signing: SigningSpec

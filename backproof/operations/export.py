@@ -5,15 +5,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from backproof import catalog
 from backproof.archive.manifest import archive_name
 from backproof.archive.members import compress
-from backproof.archive.reader import checked
-from backproof.engines import Progress, no_progress
-from backproof.errors import AccessDenied, AlreadyExists, NoSpace, Permanent
+from backproof.archive.reader import ArchiveReader, checked
+from backproof.engines import Engine, Progress, no_progress
+from backproof.errors import AccessDenied, AlreadyExists, ConfigurationError, NoSpace, Permanent
 from backproof.fleet import Fleet
 from backproof.naming import key
 from backproof.operations.clock import Now, Stopwatch, utc_now
+from backproof.operations.good_copy import from_a_good_copy
 from backproof.records import Manifest, Record, Timing
 
 _BLOCK = 4 * 1024 * 1024
@@ -31,6 +31,8 @@ class Exported(Record):
     file_bytes: int
     tables: tuple[str, ...]
     timing: Timing
+    passed_over: tuple[str, ...] = ()
+    """Copies that were not good, a sentence each."""
 
 
 def export(
@@ -51,7 +53,7 @@ def export(
         plan: its name.
         backup: an id, ``latest`` or ``latest-proven``.
         to: the new file; it appears whole or not at all.
-        store: the copy to read; the nearest good one unless said.
+        store: the copy to read; unless said the nearest, and the next where that turns out not to be good.
         tables: just these and what they stand on.
         encrypted: the archive as it is stored, for the stock ``aws-encryption-cli``.
         progress: told the bytes written.
@@ -61,9 +63,28 @@ def export(
         AlreadyExists: ``to`` is there; it is never overwritten.
         Damaged, WrongKey: the copy is not what was sealed, or can't be opened; nothing was written.
     """
-    manifest, store = catalog.manifest(fleet, plan, backup, store)
-    watch = Stopwatch(now)
-    chunks = _stored(fleet, manifest, store) if encrypted else _plain(fleet, manifest, store, tables)
+
+    def use(archive: ArchiveReader, place: str) -> Exported:
+        return _from(archive, place, fleet, to, tables, encrypted, progress, Stopwatch(now))
+
+    exported, passed_over = from_a_good_copy(fleet, plan, backup, store, use)
+    return exported.model_copy(update={"passed_over": passed_over})
+
+
+def _from(
+    archive: ArchiveReader,
+    store: str,
+    fleet: Fleet,
+    to: Path,
+    tables: Sequence[str] | None,
+    encrypted: bool,
+    progress: Progress,
+    watch: Stopwatch,
+) -> Exported:
+    manifest = archive.manifest
+    engine = fleet.engine(manifest.plan)
+    chosen = None if tables is None else engine.resolve(archive, tables)
+    chunks = _stored(fleet, manifest, store) if encrypted else _plain(engine, archive, chosen)
     size = 0
 
     def counted() -> Iterator[bytes]:
@@ -76,13 +97,13 @@ def export(
     with watch.phase("export", lambda: size):
         _write(to, counted())
     return Exported(
-        plan=plan,
+        plan=manifest.plan,
         backup=manifest.id,
         store=store,
         path=str(to),
         encrypted=encrypted and manifest.encryption is not None,
         file_bytes=size,
-        tables=tuple(tables or ()),
+        tables=chosen or (),
         timing=watch.timings[0],
     )
 
@@ -91,12 +112,11 @@ def _stored(fleet: Fleet, manifest: Manifest, store: str) -> Iterator[bytes]:
     return checked(fleet.store(store).read(key(archive_name(manifest))), manifest)
 
 
-def _plain(fleet: Fleet, manifest: Manifest, store: str, tables: Sequence[str] | None) -> Iterator[bytes]:
-    archive = catalog.open_archive(fleet, manifest, store)
+def _plain(engine: Engine, archive: ArchiveReader, tables: Sequence[str] | None) -> Iterator[bytes]:
     if tables is None:
         yield from archive.gzip()  # members as they are: nothing is compressed again
         return
-    for block in _blocks(fleet.engine(manifest.plan).export(archive, tables)):
+    for block in _blocks(engine.export(archive, tables)):
         yield compress(block)
 
 
@@ -113,6 +133,8 @@ def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _write(to: Path, chunks: Iterator[bytes]) -> None:
     """Whole or not at all: under a name of its own first, then in its place unless something is there."""
+    if str(to) == "-":
+        raise ConfigurationError("an export goes into a file, and not to the terminal", "Name a new file.")
     if to.exists() or to.is_symlink():
         raise AlreadyExists(f"{to} exists", "Choose another file; an export never overwrites one.")
     partial = to.with_name(f".{to.name}.{os.getpid()}.partial")

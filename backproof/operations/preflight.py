@@ -31,6 +31,7 @@ def preflight(fleet: Fleet, plan: str) -> list[Finding]:
         findings += fleet.engine(plan).findings(fleet.target(plan), fleet.tool_folders)
     except BackproofError as error:
         findings.append(_failed("database", error))
+    findings += _admin(fleet, plan)
     last = _last(fleet, plan)
     return [*findings, *_scratch_room(fleet, plan, last), *_stores(fleet, plan, last)]
 
@@ -98,6 +99,19 @@ def _key(ring: KeyRing, plan: str) -> Finding:
         found, remedy = f"{name}: what it encrypts it does not decrypt", "Give the key ring another key."
         return Finding(check="key", status="failed", found=found, remedy=remedy)
     return Finding(check="key", status="ok", found=f"{name}: encrypts and decrypts")
+
+
+def _admin(fleet: Fleet, plan: str) -> Iterable[Finding]:
+    """Whoever restores is not asked for in a backup: what is wrong with them would show on the day of need."""
+    live, restorer = fleet.target(plan), fleet.restorer(plan)
+    if restorer == live:
+        return
+    try:
+        with fleet.engine(plan).lock(restorer, f"doctor {plan} {os.getpid()}"):
+            yield Finding(check="admin", status="ok", found=f"{restorer.user} can connect")
+    except BackproofError as error:
+        found = f"{error.fact}; backups are not affected, restores are"
+        yield Finding(check="admin", status="warning", found=found, remedy=error.remedy)
 
 
 def _last(fleet: Fleet, plan: str) -> Manifest | None:

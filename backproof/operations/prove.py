@@ -179,7 +179,7 @@ def _place(fleet: Fleet, engine: Engine, manifest: Manifest, watch: Stopwatch) -
 @contextmanager
 def _temporary_database(fleet: Fleet, engine: Engine, manifest: Manifest) -> Iterator[Target]:
     """A database on the plan's own server. One at a time, so that what a killed run left is known to be nobody's."""
-    live = fleet.target(manifest.plan, admin=True)
+    live = fleet.restorer(manifest.plan)
     target = live.to(f"backproof_verify_{manifest.plan.replace('-', '_')}"[:63])
     with engine.lock(live, f"verify {manifest.plan}"):
         engine.drop(target)

@@ -10,6 +10,7 @@ from backproof.engines import Engine, Progress, no_progress
 from backproof.errors import ConfigurationError, Permanent
 from backproof.fleet import Fleet
 from backproof.operations.clock import Now, Stopwatch, utc_now
+from backproof.operations.good_copy import from_a_good_copy
 from backproof.records import Finding, Lack, Manifest, Record, Target, Timing
 
 
@@ -33,15 +34,14 @@ def destination(fleet: Fleet, plan: str, into: str) -> Target:
         ConfigurationError: it is the plan's live database.
     """
     live = fleet.target(plan)
+    if not into.strip() or "\0" in into:
+        raise ConfigurationError("the new database has no name", "Name it: --into shop_restored.")
     if into == live.database:
         raise ConfigurationError(
             f"{into} is the live database of plan {plan}",
             "A restore goes into a new database: choose another name. Replacing a live database is a recovery.",
         )
-    try:
-        return fleet.target(plan, admin=True).to(into)
-    except ConfigurationError:
-        return live.to(into)
+    return fleet.restorer(plan).to(into)
 
 
 def lacks(fleet: Fleet, plan: str, backup: str, into: str, store: str | None = None) -> list[Lack]:
@@ -99,7 +99,7 @@ def restore(
         plan: its name.
         backup: an id, ``latest`` or ``latest-proven``.
         into: the database to make; an empty one that exists is used.
-        store: the copy to read; the nearest good one unless said.
+        store: the copy to read; unless said the nearest, and the next where that turns out not to be good.
         tables: just these, reading just their bytes.
         jobs: connections; the number of processors unless said.
         create_missing_roles: make the roles the backup needs, without login.
@@ -112,9 +112,28 @@ def restore(
         WrongKey, Damaged: the copy can't be opened, or is not what was sealed; no database was made, or with ``tables``
             it was removed again.
     """
-    manifest, store = catalog.manifest(fleet, plan, backup, store)
-    engine, target = fleet.engine(plan), destination(fleet, plan, into)
-    archive = catalog.open_archive(fleet, manifest, store)
+    target = destination(fleet, plan, into)
+
+    def use(archive: ArchiveReader, place: str) -> Restored:
+        return _from(archive, place, fleet, target, tables, jobs, create_missing_roles, progress, now)
+
+    restored, passed_over = from_a_good_copy(fleet, plan, backup, store, use)
+    return restored.model_copy(update={"left_out": (*passed_over, *restored.left_out)})
+
+
+def _from(
+    archive: ArchiveReader,
+    store: str,
+    fleet: Fleet,
+    target: Target,
+    tables: Sequence[str] | None,
+    jobs: int | None,
+    create_missing_roles: bool,
+    progress: Progress,
+    now: Now,
+) -> Restored:
+    manifest = archive.manifest
+    engine = fleet.engine(manifest.plan)
     watch = Stopwatch(now)
     with watch.phase("check"):
         chosen = _checked(engine, archive, tables)
@@ -131,10 +150,10 @@ def restore(
             if tables is None:
                 left_out += engine.apply_globals(target, manifest)
     return Restored(
-        plan=plan,
+        plan=manifest.plan,
         backup=manifest.id,
         store=store,
-        database=into,
+        database=target.database,
         tables=chosen,
         rows=sum(table.rows for table in manifest.tables if table.name in chosen),
         left_out=tuple(left_out),

@@ -35,6 +35,12 @@ def list_command(session: Session, plan: str | None) -> int:
     for name, listing in listings.items():
         for store, error in listing.unreachable:
             speaking.warn(f"plan {name}: store {store} could not be asked: {error.fact}")
+    for name, listing in listings.items():
+        if doubtful := [backup.id for backup in listing.backups if backup.distrusted_at is not None]:
+            speaking.warn(
+                f"plan {name}: proofs of {several(len(doubtful), 'backup')} (the newest {doubtful[0]}) do not count: "
+                "no key this fleet trusts signed them. If an earlier one did, add its public half to signing.also_trust"
+            )
     nothing_known = [name for name, listing in listings.items() if _all_unreachable(fleet, name, listing)]
     if nothing_known and len(nothing_known) == len(plans):
         raise listings[nothing_known[0]].unreachable[0][1]
@@ -168,6 +174,17 @@ def _proofs(fleet: "Fleet", backup: "Backup") -> "list[Proof]":
     return proofs
 
 
+_NAMED_AT_MOST = 12
+
+
+def _tables_in_words(manifest: "Manifest") -> str:
+    """The biggest ones by name: what ``--tables`` takes."""
+    biggest = sorted(manifest.tables, key=lambda table: -table.row_bytes)
+    named = ", ".join(f"{table.name} ({table.rows:,})" for table in biggest[:_NAMED_AT_MOST])
+    left = len(biggest) - _NAMED_AT_MOST
+    return f"{named} and {left} more (--json names all)" if left > 0 else named or "none"
+
+
 def _say_show(backup: "Backup", manifest: "Manifest", proofs: "Sequence[Proof]") -> None:
     database, encryption = manifest.database, manifest.encryption
     keys = f"{encryption.key_fingerprint}, escrow {encryption.escrow_fingerprint or 'none'}" if encryption else "none"
@@ -184,6 +201,7 @@ def _say_show(backup: "Backup", manifest: "Manifest", proofs: "Sequence[Proof]")
                     several(len(manifest.entries), "definition"),
                 ]
             ),
+            "Tables": _tables_in_words(manifest),
             "Keys": keys,
             "Copies": _copies_in_words(backup),
             "Proven": _proven_in_words(backup),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @pass_session
 def doctor_command(session: Session, plan: str, print_grants: bool, of_restore: bool) -> int:
     """Run every preflight check of PLAN: keys, database, rights, tools, stores, space. Exit status 1 if one failed."""
+    from backproof.engines import Grants
     from backproof.operations.preflight import preflight
     from backproof.operations.restore import readiness
 
@@ -28,7 +29,10 @@ def doctor_command(session: Session, plan: str, print_grants: bool, of_restore: 
 
     fleet = session.fleet(plan, warn=print_grants)  # else a finding says it
     if print_grants:
-        grants = fleet.engine(plan).grants(fleet.target(plan))
+        engine = fleet.engine(plan)
+        grants = Grants(
+            engine.grants(fleet.target(plan)).backup, engine.grants(fleet.restorer(plan)).restore
+        )  # it is the admin, where there is one, who restores
         session.answer({"backup": grants.backup, "restore": grants.restore}, lambda: _say_grants(grants))
         return exits.DONE
     findings = readiness(fleet, plan) if of_restore else preflight(fleet, plan)

@@ -130,6 +130,8 @@ def export_command(
         raise click.UsageError("--encrypted gives the whole archive; it can't be had with --tables.")
     fleet = session.fleet(plan)
     exported = export(fleet, plan, backup, path, store=store, tables=tables, encrypted=encrypted)
+    for sentence in exported.passed_over:
+        speaking.warn(sentence)
     if not encrypted:
         speaking.warn(f"{path} is plain data: whoever reads it reads the database. Delete it when you are done")
     session.answer({"exported": exported.model_dump(mode="json")}, lambda: _say_exported(exported, path))

@@ -1,9 +1,11 @@
 """The command's root: global options, lazily loaded commands, and errors turned into exit statuses."""
 
 import difflib
+import errno
 import importlib
 import io
 import logging
+import os
 import signal
 import sys
 import threading
@@ -81,7 +83,16 @@ class Root(click.Group):
         except click.ClickException as error:
             error.show(sys.stderr)
             sys.exit(exits.FAILED)
+        except OSError as error:
+            if error.errno not in _OUTPUT:
+                raise
+            click.echo(f"cannot write the answer: {error.strerror}", err=True)
+            os._exit(exits.FAILED)  # what is still held for stdout can't be written either
         sys.exit(status or exits.DONE)
+
+
+_OUTPUT = (errno.ENOSPC, errno.EPIPE, errno.EIO, errno.EDQUOT)
+"""What can go wrong with standard output."""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backproof.errors import BackproofError, Damaged, NotFound
+from backproof.errors import BackproofError, Damaged
 from deployments.cli import exits, speaking
 from deployments.cli.findings import print_proof, print_timings
 from deployments.cli.session import Session, pass_session
@@ -52,14 +52,14 @@ def verify_command(session: Session, plan: str, backup: str, store: str | None) 
     Exit status 1: the proof failed. Exit status 4: it could not run, which says nothing of the backup.
     """
     try:
-        _prepare(session, plan)
+        _prepare(session, plan, store=store)
         from flows.record import VerificationRun
         from flows.verification import verification
 
         run = VerificationRun.model_validate(_result(verification, plan, backup, store))
     except BackproofError as error:
-        # That there is no backup, or a damaged one, is a finding; anything else only kept us from looking.
-        if isinstance(error, (Damaged, NotFound)):
+        # A damaged manifest is a finding; anything else only kept us from looking.
+        if isinstance(error, Damaged):
             raise
         session.fail(error)
         return exits.COULD_NOT_RUN
@@ -67,9 +67,11 @@ def verify_command(session: Session, plan: str, backup: str, store: str | None) 
     return {"proven": exits.DONE, "failed": exits.FAILED, "could-not-run": exits.COULD_NOT_RUN}[run.outcome]
 
 
-def _prepare(session: Session, plan: str, warn: bool = True) -> None:
+def _prepare(session: Session, plan: str, warn: bool = True, store: str | None = None) -> None:
     """Check what can be checked without Prefect; then choose its server, before anything imports it."""
-    session.fleet(plan, warn)
+    fleet = session.fleet(plan, warn)
+    if store is not None:
+        fleet.store(store)
     from deployments.servers.prefect import ensure_api
 
     os.environ["BACKPROOF_FLEET"] = str(session.fleet_path.absolute())

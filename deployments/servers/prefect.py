@@ -263,11 +263,19 @@ def _answers(url: str, password: str | None) -> bool:
 
 def _require_somebody_at(url: str) -> None:
     """Say at once, and in one sentence, what Prefect would say after a minute, in a hundred lines."""
+    request = urllib.request.Request(f"{url.rstrip('/')}/health")  # noqa: S310 — the user's own
+    if secret := os.environ.get("PREFECT_API_AUTH_STRING"):
+        request.add_header("Authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS):  # noqa: S310 — the user's own
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310 — the user's own
             return
-    except urllib.error.HTTPError:
-        return  # it wants to know who we are: Prefect's client tells it
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403) and "PREFECT_API_KEY" not in os.environ:
+            raise ConfigurationError(
+                f"the Prefect server at {url} asks for a password, and refuses ours: {error.code}",
+                "Set PREFECT_API_AUTH_STRING to its user:password.",
+            ) from None
+        return  # Prefect's client knows more of it than we do
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ConnectionLost(

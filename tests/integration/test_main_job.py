@@ -8,7 +8,7 @@ import pytest
 
 from backproof import catalog
 from backproof.engines.postgresql import binaries
-from backproof.errors import AlreadyExists, ConfigurationError, NotFound
+from backproof.errors import AlreadyExists, ConfigurationError, Damaged, NotFound
 from backproof.fleet import Fleet
 from backproof.operations.copy import copy
 from backproof.operations.export import export
@@ -121,6 +121,44 @@ def test_the_live_database_is_refused_as_a_place_to_restore(fleet: Fleet, shop: 
     seal(fleet, PLAN, "manual")
     with pytest.raises(ConfigurationError, match="live database"):
         restore(fleet, PLAN, "latest", shop.database)
+
+
+@pytest.mark.parametrize("into", ["postgres", "template1", "x" * 64, " "])
+def test_the_servers_own_databases_and_impossible_names_are_refused(fleet: Fleet, into: str) -> None:
+    seal(fleet, PLAN, "manual")
+    with pytest.raises((AlreadyExists, ConfigurationError)) as raised:
+        restore(fleet, PLAN, "latest", into, tables=["users"])
+    assert raised.value.remedy
+
+
+@pytest.mark.parametrize("fault", ["changed", "cut", "gone"])
+def test_a_copy_that_is_not_good_leads_to_the_next_one(shop: Target, tmp_path: Path, fault: str) -> None:
+    stores = {name: {"type": "local", "path": str(tmp_path / name)} for name in ("near", "far")}
+    fleet = fleet_of(shop, tmp_path, stores)
+    backup = seal(fleet, PLAN, "manual").manifest.id
+    copy(fleet, PLAN, backup, "near", "far")
+    (archive,) = (tmp_path / "near").rglob("*.sql.gz*")
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.unlink()
+    if fault != "gone":
+        archive.write_bytes(content if fault == "changed" else content[:-1])
+    name = f"{shop.database}_again"
+    try:
+        restored = restore(fleet, PLAN, backup, name)
+        assert restored.store == "far"
+        exported = export(fleet, PLAN, backup, tmp_path / "export.sql.gz")
+        assert exported.store == "far"
+        if fault != "gone":  # a store that lost the archive comes last anyway
+            assert "near" in restored.left_out[0]
+            assert "near" in exported.passed_over[0]
+        with pytest.raises((Damaged, NotFound)):
+            restore(fleet, PLAN, backup, f"{name}_not", store="near")
+        with pytest.raises((Damaged, NotFound)):
+            export(fleet, PLAN, backup, tmp_path / "not.sql.gz", store="near")
+        assert not (tmp_path / "not.sql.gz").exists()
+    finally:
+        fleet.engine(PLAN).drop(shop.to(name))
 
 
 @pytest.mark.parametrize("tables", [None, ["orders", "users"]])

@@ -70,7 +70,8 @@ def test_a_proof_counts_only_with_a_signature_of_this_fleet(fleet: Fleet, tmp_pa
     stranger = built(described(NOWHERE, tmp_path), tmp_path)
     archive = put(fleet, "near")
     prove(fleet, "near", archive, "passed", 1, stranger)
-    assert catalog.backups(fleet, PLAN)[0].proven_at is None
+    (doubtful,) = catalog.backups(fleet, PLAN)
+    assert (doubtful.proven_at, doubtful.distrusted_at) == (None, FIRST + timedelta(hours=1))
     prove(fleet, "near", archive, "passed", 2, fleet)
     assert catalog.backups(fleet, PLAN)[0].proven_at == FIRST + timedelta(hours=2)
 

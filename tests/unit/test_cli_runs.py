@@ -146,7 +146,7 @@ def test_a_backup_that_fails_is_one_fact_and_a_remedy_without_a_traceback(ends: 
         (ConnectionLost("the server went away"), 4),
         (AccessDenied("the bucket is forbidden"), 4),
         (BadSignature("the manifest is not signed by a key this fleet trusts"), 1),
-        (NotFound("there is no backup"), 1),
+        (NotFound("there is no backup"), 4),
     ],
 )
 def test_a_verification_that_only_could_not_look_is_told_from_one_that_found_something(
@@ -165,6 +165,6 @@ def test_an_interrupted_run_ends_as_shells_expect(ends: Callable[[Any], Run]) ->
     assert "Traceback" not in result.output
 
 
-def test_verify_without_a_fleet_file_is_a_failure_of_the_caller(tmp_path: Path) -> None:
+def test_verify_without_a_fleet_file_could_not_run(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["--fleet", str(tmp_path / "fleet.yaml"), "verify", "shop"])
-    assert result.exit_code == 1
+    assert result.exit_code == 4

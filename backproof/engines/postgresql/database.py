@@ -12,6 +12,10 @@ from backproof.engines.postgresql.connect import connect, connected, message, qu
 from backproof.errors import AlreadyExists, ConfigurationError, NotFound
 from backproof.records import Manifest, Target
 
+_SERVERS_OWN = ("postgres", "template0", "template1")
+_NAME_BYTES = 63
+"""PostgreSQL would cut a longer name, and say nothing to who asked."""
+
 _FIRST_USER_OID = 16384
 _ICU_RULES_SINCE = 160000
 _REMEDY = "Restore into another name; nothing that exists is overwritten."
@@ -58,13 +62,16 @@ def create(target: Target, manifest: Manifest) -> bool:
         True when it was made here.
 
     Raises:
-        AlreadyExists: it exists and is not empty.
-        ConfigurationError: it exists and is of another encoding.
+        AlreadyExists: it exists and is not empty, or is the server's own.
+        ConfigurationError: it exists and is of another encoding; or its name is too long.
     """
     name = quote_ident(target.database)
+    _require_own_name(target.database)
     with connected(maintenance(target)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
+        cursor.execute("SELECT datistemplate FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
         if cursor.rowcount:
+            if cursor.fetchone() == (True,):
+                raise AlreadyExists(f"database {target.database} is a template of others", _REMEDY)
             _require_empty(target, manifest)
             return False
         try:
@@ -109,6 +116,14 @@ def drop(target: Target) -> None:
             return
         _drop_subscriptions(target)
         cursor.execute(f"DROP DATABASE IF EXISTS {quote_ident(target.database)} WITH (FORCE)")
+
+
+def _require_own_name(database: str) -> None:
+    if database in _SERVERS_OWN:
+        raise AlreadyExists(f"database {database} is the server's own", _REMEDY)
+    if len(database.encode()) > _NAME_BYTES:
+        fact = f"the name {database[:20]}… is longer than {_NAME_BYTES} bytes"
+        raise ConfigurationError(fact, "Choose a shorter one.")
 
 
 def _require_empty(target: Target, manifest: Manifest) -> None:
