@@ -1,0 +1,308 @@
+"""The consistent point: several transactions that see the same rows, because nobody could commit while they began.
+
+Commits are held by the mildest lock the account may take, for as long as it takes every reader to begin its snapshot,
+and no longer than a limit. Then writers go on and the snapshots stay. That the lock held is checked: the position in
+the binary log is the same at its begin and its end, and it is released by the session that took it.
+
+``BACKUP STAGE BLOCK_COMMIT`` (MariaDB; RELOAD)
+    Commits and definitions wait. No open transaction is waited for, only a running change of a table without them.
+``FLUSH TABLES WITH READ LOCK`` (MySQL; RELOAD)
+    Every write waits.
+``LOCK TABLES … READ`` (LOCK TABLES)
+    Waits for every open transaction that wrote to the schema, and meanwhile whoever writes there waits.
+
+Definitions are in no snapshot: see ``inventory``. Tables without transactions are in none either: while they are small,
+and the account may lock them, they stay locked against writing until the dump has ended.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pymysql
+from pymysql.connections import Connection
+
+from backproof.engines.mysql import connect, inventory
+from backproof.engines.mysql.binaries import Flavour, flavour_of
+from backproof.engines.mysql.inventory import Catalogue, TableFacts
+from backproof.engines.mysql.names import quote_ident
+from backproof.errors import AccessDenied, BackproofError, Busy, ConnectionLost, DumpFailed
+from backproof.records import Target
+
+LOCK_SECONDS = 10
+"""How long to wait for a lock: whoever wants to write waits behind us for so long."""
+
+HOLD_SECONDS = 10.0
+"""How long commits are held at most."""
+
+LOCKED_BYTES = 256 * 1024 * 1024
+"""Tables without transactions are locked while all of them are read, if they are no larger than this together."""
+
+_ONE_YEAR = 31_536_000
+
+# A connection that holds a snapshot is idle for hours, and what is asked of it may take as long.
+_OF_MARIADB = ("max_statement_time", "idle_transaction_timeout", "idle_readonly_transaction_timeout")
+_OF_MYSQL = ("max_execution_time",)
+
+_MAY_NOT = frozenset({1044, 1142, 1227})
+_CAN_NOT = frozenset({1064, 1193, 1235})
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to hold commits."""
+
+    name: str
+    take: tuple[str, ...]
+    """From the last of these on, writers wait."""
+    release: str
+    everywhere: bool
+    """Whether nobody on the server can commit, and not just nobody in the schema."""
+
+
+STAGES = Method(
+    "BACKUP STAGE BLOCK_COMMIT",
+    ("BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL", "BACKUP STAGE BLOCK_COMMIT"),
+    "BACKUP STAGE END",
+    everywhere=True,
+)
+GLOBAL = Method("FLUSH TABLES WITH READ LOCK", ("FLUSH TABLES WITH READ LOCK",), "UNLOCK TABLES", everywhere=True)
+
+
+class Point:
+    """A schema about to be, and then, open at one moment. Made by ``consistent_point``."""
+
+    def __init__(self, target: Target, reader: Connection, watcher: Connection, catalogue: Catalogue) -> None:
+        self.target = target
+        self.catalogue = catalogue
+        self.locked: frozenset[str] = frozenset()
+        """Tables without transactions that nobody can write to."""
+        self.taken_at = datetime.min.replace(tzinfo=UTC)
+        """By the server's clock."""
+        self.method = ""
+        self.held_seconds = 0.0
+        """How long writers had to wait."""
+        self.binary_log: dict[str, Any] = {}
+        """``file``, ``position`` and ``gtid`` at this moment, as far as they are known."""
+        self.version = str(connect.rows(watcher, "SELECT VERSION()")[0][0])
+        self.flavour: Flavour = flavour_of(self.version)
+        self._reader = reader
+        self._watcher = watcher
+        self._reading = threading.Lock()
+        self._cancelled = threading.Event()
+        self._keeper: Connection | None = None
+        self._watching = threading.Lock()
+
+    @contextmanager
+    def held(self, methods: Sequence[Method] | None = None) -> Iterator[float]:
+        """Hold commits: whoever begins a snapshot meanwhile sees what all others see. Its own is begun first.
+
+        Args:
+            methods: ways to do so, the first one that this account may take is taken.
+
+        Yields:
+            The time, by ``time.monotonic``, at which writers will have waited long enough.
+
+        Raises:
+            Busy: the lock could not be had in time, or somebody committed all the same.
+            AccessDenied: the account may take none.
+            ConnectionLost: the session that held the lock is gone.
+        """
+        method, since = self._lock(methods or self._methods())
+        try:
+            before = self._position()
+            self._begin()
+            yield since + HOLD_SECONDS
+            after = self._position()
+        except BaseException:
+            # Whatever it was, nobody must wait for us any longer: with the session its locks end.
+            connect.close(self._watcher)
+            raise
+        with self._ours():
+            self._watcher.query(method.release)
+        self.held_seconds = time.monotonic() - since
+        self.method = method.name
+        if method.everywhere and before != after:
+            raise Busy("somebody committed while commits were held for the dump", "Run the backup again.")
+
+    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Read the present, not the point; from any thread.
+
+        Raises:
+            ConnectionLost, AccessDenied, DumpFailed: as the server says.
+        """
+        with self.using() as connection:
+            return connect.rows(connection, sql, args)
+
+    @contextmanager
+    def using(self) -> Iterator[Connection]:
+        """The connection of ``rows``, for more than one statement."""
+        with self._watching, self._ours():
+            yield self._watcher
+
+    def count(self, table: TableFacts) -> int:
+        """Its rows at the point; from any thread."""
+        with self._reading, self._ours():
+            if self._cancelled.is_set():
+                raise ConnectionLost("counting was broken off, since the dump had failed")
+            return inventory.count(self._reader, table)
+
+    def now(self) -> Catalogue:
+        """The catalogue as it is by now; from any thread."""
+        with self.using() as connection:
+            return inventory.take(connection, self.target.database)
+
+    def tables_now(self) -> dict[str, TableFacts]:
+        """Its tables alone."""
+        with self.using() as connection:
+            return inventory.tables(connection, self.target.database)
+
+    def check(self) -> None:
+        """That the tables which are locked still are.
+
+        Raises:
+            ConnectionLost: they are not, so what was read of them is not of one moment.
+        """
+        if self._keeper is not None:
+            with self._ours():
+                connect.rows(self._keeper, "SELECT 1")
+
+    def keep(self, stack: ExitStack, lock_seconds: float = LOCK_SECONDS) -> None:
+        """Lock tables without transactions, for as long as the context lasts, if they are few enough bytes.
+
+        Raises:
+            Busy: somebody writes to one of them all the time.
+        """
+        tables = [facts for facts in self.catalogue.tables.values() if facts.carried and not facts.transactional]
+        if not tables or sum(facts.data_bytes for facts in tables) > LOCKED_BYTES:
+            return
+        connection = _session(stack, self.target, lock_seconds)
+        statement = _lock_tables([quote_ident(facts.name) for facts in tables])
+        try:
+            connection.query(statement)
+        except pymysql.Error as error:
+            if connect.number(error) in _MAY_NOT:
+                return
+            raise _in_the_way("a read lock on tables without transactions", error) from None
+        self._keeper = connection
+        self.locked = frozenset(facts.name for facts in tables)
+
+    def cancel(self) -> None:
+        """Stop what another thread is counting here, when nobody wants it any more."""
+        self._cancelled.set()
+        connect.cancel(self.target, self._reader)
+
+    def _methods(self) -> list[Method]:
+        names = [quote_ident(name) for name, facts in self.catalogue.tables.items() if facts.carried]
+        alone = Method("LOCK TABLES … READ", (_lock_tables(names),), "UNLOCK TABLES", everywhere=False)
+        return [*([STAGES] if self.flavour == "mariadb" else []), GLOBAL, *([alone] if names else [])]
+
+    def _lock(self, methods: Sequence[Method]) -> tuple[Method, float]:
+        for method in methods:
+            since = time.monotonic()
+            try:
+                for statement in method.take:
+                    since = time.monotonic()
+                    self._watcher.query(statement)
+            except pymysql.Error as error:
+                with suppress(pymysql.Error):
+                    self._watcher.query(method.release)
+                if connect.number(error) in _MAY_NOT | _CAN_NOT:
+                    continue
+                raise _in_the_way(method.name, error) from None
+            except BaseException:
+                connect.close(self._watcher)
+                raise
+            return method, since
+        raise AccessDenied(
+            f"{self.target.user} may hold commits in no way, and without that several readers see several moments",
+            f"GRANT RELOAD ON *.*, or LOCK TABLES ON {quote_ident(self.target.database)}.*, to that account.",
+        )
+
+    def _begin(self) -> None:
+        with self._ours():
+            self._reader.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self._reader.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            ((taken_at,),) = connect.rows(self._reader, "SELECT UTC_TIMESTAMP(6)")
+            self.taken_at = taken_at.replace(tzinfo=UTC)
+            # Of the snapshot itself, and it takes no right.
+            status = dict(connect.rows(self._reader, "SHOW STATUS LIKE 'binlog\\_snapshot\\_%'"))
+        if status.get("Binlog_snapshot_file"):
+            self.binary_log["file"] = status["Binlog_snapshot_file"]
+            self.binary_log["position"] = int(status["Binlog_snapshot_position"])
+        elif self.flavour == "mysql":
+            self.binary_log |= self._position_of_mysql()
+        self.binary_log["gtid"] = self._position()
+
+    def _position(self) -> str | None:
+        """The GTIDs of all that was committed, where there is a binary log that has them."""
+        variable = "@@GLOBAL.gtid_binlog_pos" if self.flavour == "mariadb" else "@@GLOBAL.gtid_executed"
+        return self.rows(f"SELECT {variable}")[0][0] or None
+
+    def _position_of_mysql(self) -> dict[str, Any]:
+        for statement in ("SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"):
+            with suppress(pymysql.Error):
+                for file, position, *_ in connect.rows(self._watcher, statement):
+                    return {"file": file, "position": int(position)}
+        return {}
+
+    @contextmanager
+    def _ours(self) -> Iterator[None]:
+        try:
+            yield
+        except pymysql.Error as error:
+            if connect.number(error) in inventory.MOVED:
+                raise Busy(
+                    f"a table changed or went during the dump: {connect.message(error)}",
+                    "Run the backup again when the migration or job that does so has ended.",
+                ) from None
+            raise connect.translate(error, DumpFailed) from None
+
+
+@contextmanager
+def consistent_point(target: Target, lock_seconds: float = LOCK_SECONDS) -> Iterator[Point]:
+    """The connections for a point, the catalogue before it, and small tables without transactions locked.
+
+    Raises:
+        Busy: a table without transactions is being written to all the time.
+        AccessDenied, NotFound, ConnectionLost: the schema can't be reached.
+    """
+    with ExitStack() as stack:
+        reader, watcher = (_session(stack, target, lock_seconds) for _ in range(2))
+        try:
+            point = Point(target, reader, watcher, inventory.settled(watcher, target.database))
+        except pymysql.Error as error:
+            raise connect.translate(error, DumpFailed) from None
+        point.keep(stack, lock_seconds)
+        yield point
+
+
+def _session(stack: ExitStack, target: Target, lock_seconds: float) -> Connection:
+    connection = stack.enter_context(connect.connected(target))
+    version = str(connect.rows(connection, "SELECT VERSION()")[0][0])
+    values = {"wait_timeout": _ONE_YEAR, "lock_wait_timeout": max(1, int(lock_seconds))}
+    connection.query("SET SESSION time_zone = '+00:00', sql_mode = ''")
+    for name in _OF_MARIADB if flavour_of(version) == "mariadb" else _OF_MYSQL:
+        values[name] = 0
+    for name, value in values.items():
+        with suppress(pymysql.Error):  # not every release has each
+            connection.query(f"SET SESSION {name} = {value}")
+    return connection
+
+
+def _lock_tables(names: Sequence[str]) -> str:
+    return "LOCK TABLES " + ", ".join(f"{name} READ" for name in names)
+
+
+def _in_the_way(lock: str, error: pymysql.Error) -> BackproofError:
+    translated = connect.translate(error, DumpFailed)
+    if isinstance(translated, Busy) or connect.number(error) in inventory.MOVED:
+        return Busy(
+            f"{lock} could not be had: {translated.fact}",
+            "Let the long transaction, change of a table or other backup that is in the way end; then try again.",
+        )
+    return translated

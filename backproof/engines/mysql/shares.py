@@ -1,0 +1,58 @@
+"""Dividing a schema's rows among several runs of the dump tool: whole tables, about equal bytes each.
+
+A run reads its tables either by key or as they lie (see ``dumptool.rows``), so there is a set of runs for each kind.
+The first of a set has all of its tables but those the further ones were given. It names none of them: naming thousands
+of tables costs the tool a query each while writers wait.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from backproof.engines.mysql.inventory import TableFacts
+from backproof.parallel import shares as dividing
+
+NAMED_AT_MOST = 100
+"""Tables that a run asks for by name; for more it names those that it leaves out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one run of the dump tool reads."""
+
+    tables: tuple[TableFacts, ...]
+    by_key: bool
+    everything_but: bool = False
+    """Whether the run is told what to leave out instead of what to read."""
+
+
+def shares(tables: Iterable[TableFacts], jobs: int) -> list[Share]:
+    """A share for each run, none of them empty.
+
+    Args:
+        tables: all whose rows are dumped.
+        jobs: runs in all; one more where there are tables of both kinds and jobs is one.
+    """
+    listed = list(tables)
+    by_key = [facts for facts in listed if facts.by_key]
+    as_they_lie = [facts for facts in listed if not facts.by_key]
+    apart = 1 if sum(facts.data_bytes for facts in as_they_lie) >= dividing.WORTHWHILE_BYTES else 0
+    groups = [*_divided(by_key, max(1, jobs - apart)), as_they_lie]
+    # Only a first run may leave out instead of naming: of the further ones none has many tables.
+    return [Share(tuple(group), group[0].by_key, len(group) > NAMED_AT_MOST) for group in groups if group]
+
+
+def _divided(tables: list[TableFacts], jobs: int) -> list[list[TableFacts]]:
+    """The first run's tables, then those of the further ones."""
+    largest = sorted(tables, key=lambda facts: -facts.data_bytes)
+    worthwhile = [facts for facts in largest if facts.data_bytes >= dividing.WORTHWHILE_BYTES]
+    movable = worthwhile[: min(dividing.MOVED_AT_MOST, NAMED_AT_MOST)] if jobs > 1 else []
+    rest = sum(facts.data_bytes for facts in tables) - sum(facts.data_bytes for facts in movable)
+    given = dividing.divided([(facts.name, facts.data_bytes) for facts in movable], rest, jobs)
+    by_name = {facts.name: facts for facts in movable}
+    moved = {name for share in given for name in share}
+    groups = [
+        [facts for facts in tables if facts.name not in moved],
+        *([by_name[name] for name in share] for share in given),
+    ]
+    # The largest first: its rows fill the pipe at once, and that the tool has begun shows.
+    return [sorted(group, key=lambda facts: -facts.data_bytes) for group in groups]
