@@ -16,8 +16,9 @@ from deployments.cli.session import Session, pass_session
 def demo_command(session: Session, keep: bool, stop: bool) -> int:
     """Back up a shop's database to two S3 regions, prove it, lose a table and bring it back.
 
-    All of it private and on this machine: a PostgreSQL, two S3 servers and a Prefect server, gone afterwards. Takes at
-    most three minutes and needs no account, no root and no fleet file.
+    All of it private and on this machine: a PostgreSQL, two S3 servers and a Prefect server, gone afterwards; where
+    MariaDB is installed, a second act with it. Takes at most three minutes and needs no account, no root and no fleet
+    file.
     """
     if keep and stop:
         raise click.UsageError("--keep and --stop exclude each other.")

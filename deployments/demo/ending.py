@@ -21,6 +21,7 @@ def document(told: Told, demo: Demo, kept: bool) -> dict[str, object]:
         "stored_bytes": told.stored_bytes,
         "live_bytes": told.live_bytes,
         "rescued_rows": told.rows,
+        "second_act": told.second_act,
         "timings": [timing.model_dump(mode="json") for timing in told.timings],
         "ui_url": demo.ui_url if kept else None,
         "fleet": str(demo.fleet),
@@ -44,6 +45,7 @@ def show(told: Told, demo: Demo, kept: bool) -> None:
             "Copies": ", ".join(told.copies),
             "Verdict": f"{told.outcome}: {told.reason}",
             "Rescued": f"order_items, {told.rows:,} rows, equal by digest, in database {RESCUED}",
+            "MariaDB": told.second_act or "no server is installed here: apt-get install mariadb-server",
         }
     )
     if kept:

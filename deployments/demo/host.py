@@ -1,8 +1,8 @@
 """The process that holds the demo's servers: ``python -m deployments.demo.host STATE [--owner PID STARTED]``.
 
-It starts a PostgreSQL, two S3 servers and a Prefect server side by side, prints a line as each is ready, writes what a
-client needs to ``STATE/demo.json``, and waits. It ends on SIGTERM, or when the owner is gone; everything it started,
-and every byte it wrote outside STATE, goes with it.
+It starts a PostgreSQL, a MariaDB where one is installed, two S3 servers and a Prefect server side by side, prints a
+line as each is ready, writes what a client needs to ``STATE/demo.json``, and waits. It ends on SIGTERM, or when the owner is
+gone; everything it started, and every byte it wrote outside STATE, goes with it.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import yaml
 
 from backproof.engines.postgresql.connect import connected
 from backproof.engines.postgresql.server import private_server
-from backproof.errors import BackproofError
+from backproof.errors import BackproofError, MissingTool
 from backproof.records import Target
 from backproof.scratch import end_processes, workspace
 from deployments.cli.new_keys import new_escrow_pair, new_keys
@@ -34,6 +34,7 @@ from deployments.servers.seaweedfs import S3Server, seaweedfs
 POSTGRESQL = 18
 REGIONS = {"primary": "eu-west-1", "secondary": "us-east-1"}
 SCHEMA = Path(__file__).with_name("shop.sql")
+MARIADB_SCHEMA = Path(__file__).with_name("shop-mariadb.sql")
 
 
 def say(text: str) -> None:
@@ -56,6 +57,32 @@ def shop(folder: Path) -> Iterator[Target]:
         size = _sql(target, "SELECT pg_database_size('shop')")
         say(f"the shop's database: {counted:,} orders and order items, {size / 1e6:.0f} MB")
         yield target
+
+
+@contextmanager
+def second_shop(folder: Path) -> Iterator[Target | None]:
+    """A MariaDB with a shop's database in it, where the machine has one."""
+    from backproof.engines.mysql import server as mariadb
+    from backproof.engines.mysql.connect import connected as connected_to
+
+    try:
+        server = mariadb.private_server(folder, port=0, password=secrets.token_urlsafe(18))
+        target = server.__enter__()
+    except MissingTool:
+        say("no MariaDB server on this machine: 'apt-get install mariadb-server' brings the second act")
+        yield None
+        return
+    with ExitStack() as stack:
+        stack.push(server)
+        statements = ["CREATE DATABASE shop", "USE shop", *MARIADB_SCHEMA.read_text().split(";\n")]
+        with connected_to(target) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                if statement.strip():
+                    cursor.execute(statement)
+            cursor.execute("SELECT @@version")
+            [(version,)] = cursor.fetchall()
+        say(f"MariaDB {version.partition('-')[0]} on port {target.port}, with a shop's database of its own")
+        yield target.to("shop")
 
 
 @contextmanager
@@ -85,9 +112,8 @@ def prefect(folder: Path) -> Iterator[PrefectServer]:
         yield server
 
 
-def fleet_file(target: Target, regions: dict[str, S3Server], folder: Path) -> str:
+def fleet_file(target: Target, second: Target | None, regions: dict[str, S3Server], folder: Path) -> str:
     """The demo's ``fleet.yaml``. Its secrets live as long as its servers: the file holds them, for its owner alone."""
-    password = target.password.get_secret_value() if target.password else ""
     keys = new_keys()
     stores: dict[str, Any] = {"local": {"type": "local", "path": str(folder / "backups")}}
     for name, server in regions.items():
@@ -107,32 +133,28 @@ def fleet_file(target: Target, regions: dict[str, S3Server], folder: Path) -> st
             for name, server in regions.items()
         },
         "stores": stores,
-        "databases": {
-            "shop-db": {
-                "engine": "postgresql",
-                "host": target.host,
-                "port": target.port,
-                "name": target.database,
-                "user": target.user,
-                "password": password.replace("$", "$$"),
-            }
-        },
-        "plans": {
-            "shop": {
-                "database": "shop-db",
-                "stores": ["local", "primary", "secondary"],
-                "key": "main",
-                "checks": [
-                    {
-                        "name": "recent orders",
-                        "sql": "SELECT count(*) FROM orders WHERE placed_at > :taken_at - interval '2 days'",
-                        "expect": "> 0",
-                    }
-                ],
-            }
-        },
+        "databases": {"shop-db": _database("postgresql", target)},
+        "plans": {"shop": _plan("shop-db", "interval '2 days'")},
     }
+    if second is not None:
+        fleet["databases"]["shop-mariadb-db"] = _database("mariadb", second)
+        fleet["plans"]["shop-mariadb"] = _plan("shop-mariadb-db", "interval 2 day")
     return yaml.safe_dump(fleet, sort_keys=False)
+
+
+def _database(engine: str, target: Target) -> dict[str, Any]:
+    password = target.password.get_secret_value() if target.password else ""
+    where = {"host": target.host, "port": target.port, "name": target.database, "user": target.user}
+    return {"engine": engine, **where, "password": password.replace("$", "$$")}
+
+
+def _plan(database: str, two_days: str) -> dict[str, Any]:
+    check = {
+        "name": "recent orders",
+        "sql": f"SELECT count(*) FROM orders WHERE placed_at > :taken_at - {two_days}",  # noqa: S608
+        "expect": "> 0",
+    }
+    return {"database": database, "stores": ["local", *REGIONS], "key": "main", "checks": [check]}
 
 
 def main() -> None:
@@ -195,6 +217,7 @@ def _start(stack: ExitStack, folder: Path, state: Path, record: Path) -> None:
     wanted: dict[str, Callable[[], AbstractContextManager[Any]]] = {
         "prefect": lambda: prefect(state / "prefect"),
         "shop": lambda: shop(folder / "postgresql"),
+        "second": lambda: second_shop(folder / "mariadb"),
         "primary": lambda: region(folder / "primary", "primary"),
         "secondary": lambda: region(folder / "secondary", "secondary"),
         "escrow": lambda: escrow(state),
@@ -212,7 +235,7 @@ def _start(stack: ExitStack, folder: Path, state: Path, record: Path) -> None:
     if errors:
         raise errors[0]
     fleet = state / "fleet.yaml"
-    fleet.write_text(fleet_file(values["shop"], {name: values[name] for name in REGIONS}, state))
+    fleet.write_text(fleet_file(values["shop"], values["second"], {name: values[name] for name in REGIONS}, state))
     fleet.chmod(0o600)
     server = values["prefect"]
     environment = server.environment() | {"PREFECT_HOME": str(state / "prefect")}  # nothing of it in the user's own
