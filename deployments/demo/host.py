@@ -1,8 +1,8 @@
 """The process that holds the demo's servers: ``python -m deployments.demo.host STATE [--owner PID STARTED]``.
 
 It starts a PostgreSQL, a MariaDB where one is installed, two S3 servers and a Prefect server side by side, prints a
-line as each is ready, writes what a client needs to ``STATE/demo.json``, and waits. It ends on SIGTERM, or when the owner is
-gone; everything it started, and every byte it wrote outside STATE, goes with it.
+line as each is ready, writes what a client needs to ``STATE/demo.json``, and waits. It ends on SIGTERM, or when the
+owner is gone; everything it started, and every byte it wrote outside STATE, goes with it.
 """
 
 import argparse
