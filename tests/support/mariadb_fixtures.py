@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -114,18 +115,31 @@ def drop(server: Target, name: str) -> None:
 
 def connection(target: Target, **options: Any) -> Any:
     """A plain PyMySQL connection in autocommit, past our own code."""
-    folder = target.host.startswith("/")
-    where = {"unix_socket": f"{target.host}/{SOCKET}"} if folder else {"host": target.host, "port": target.port}
-    return pymysql.connect(
-        **where,
+    made = pymysql.connect(
+        host=target.host,
+        port=target.port,
         database=target.database or None,
         user=target.user,
         # PyMySQL would write a text in latin1, which holds for neither the server nor its other clients.
         password=target.password.get_secret_value().encode() if target.password else b"",
         charset="utf8mb4",
         autocommit=True,
+        defer_connect=True,
         **{"client_flag": CLIENT.MULTI_STATEMENTS, **target.options, **options},
     )
+    made.connect(_on_socket(f"{target.host}/{SOCKET}") if target.host.startswith("/") else None)
+    return made
+
+
+def _on_socket(path: str) -> socket.socket:
+    """By hand: PyMySQL leaves a socket open where nobody listens."""
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        made.connect(path)
+    except OSError as error:
+        made.close()
+        raise pymysql.OperationalError(2002, f"{path}: {error}") from None
+    return made
 
 
 def execute(target: Target, script: str | Sequence[str], parameters: tuple[Any, ...] | None = None) -> list[Any]:

@@ -37,6 +37,12 @@ NAMES: dict[Flavour, dict[Role, tuple[str, ...]]] = {
     },
 }
 
+_PACKAGES: dict[Flavour, tuple[str, str]] = {
+    "mariadb": ("mariadb-client", "mariadb-server-core"),
+    "mysql": ("mysql-community-client", "mysql-community-server-core"),
+}
+"""With the clients, and with the server: of Debian or mariadb.org, and of repo.mysql.com."""
+
 # The first of three parts: "Ver 10.19 Distrib 10.11.6-MariaDB", "from 11.4.2-MariaDB, client 15.2", "Ver 8.4.3 for …".
 _VERSION = re.compile(rb"(\d+\.\d+\.\d+)(-MariaDB)?")
 
@@ -107,7 +113,8 @@ def programs(role: Role, flavour: Flavour, tool_folders: Sequence[Path] = ()) ->
     for folder in _places(tool_folders):
         for name in NAMES[flavour][role]:
             path = folder / name
-            if (real := path.resolve()) in found or not path.is_file():
+            # A folder on the PATH may be closed to us.
+            if not os.access(path, os.X_OK) or (real := path.resolve()) in found:
                 continue
             program = _ask(path, real.stat().st_mtime_ns)
             if program and program.flavour == flavour:
@@ -116,11 +123,9 @@ def programs(role: Role, flavour: Flavour, tool_folders: Sequence[Path] = ()) ->
 
 
 def remedy(role: Role, flavour: Flavour) -> str:
-    """How to get a program, in one sentence."""
-    package = f"{flavour}-client" if role in ("dump", "client") else f"{flavour}-server"
-    source = "Debian or mariadb.org" if flavour == "mariadb" else "repo.mysql.com"
+    """How to get a program, in one sentence; of packages that start no server."""
     return (
-        f"Install it with 'apt-get install --no-install-recommends {package}' (from {source}), "
+        f"Install it with 'apt-get install --no-install-recommends {_PACKAGES[flavour][role == 'server']}', "
         "or name the folder that holds it among the tool folders in fleet.yaml."
     )
 

@@ -38,6 +38,7 @@ THROWAWAY = {
     "innodb_flush_method": "nosync",
     "innodb_doublewrite": "0",
     "sync_binlog": "0",
+    "innodb_log_file_size": "32M",
     "loose_debug_no_sync": "1",
     "loose_sync_frm": "0",
 }
@@ -54,6 +55,8 @@ _ALWAYS = {
     "default_time_zone": "+00:00",
     "lc_messages": "en_US",
     "local_infile": "0",
+    # Not every client that goes away.
+    "loose_log_warnings": "1",
     # A server that crashes prints the statement it was at: in a log that would be rows of data on a disk.
     "skip_stack_trace": "1",
 }
@@ -234,7 +237,7 @@ def _wait_until_it_answers(process: subprocesses.Running, place: _Place, logged:
         except AccessDenied:
             raise Permanent(f"the server in {place.folder} lets nobody in: {_reasons(place, logged)}") from None
         if time.monotonic() > deadline:
-            raise Transient(f"the server in {place.folder} does not answer: {_reasons(place, logged)}")
+            raise _did_not_start(place, _reasons(place, logged), Transient)
         time.sleep(0.01)
     raise _did_not_start(place, _reasons(place, logged))
 
@@ -247,12 +250,12 @@ def _listens(path: Path) -> bool:
     return False
 
 
-def _did_not_start(place: _Place, reasons: str) -> BackproofError:
+def _did_not_start(place: _Place, reasons: str, otherwise: type[BackproofError] = Permanent) -> BackproofError:
     if system_tables.FULL.search(reasons):
         return NoSpace(
             f"no room for a server in {place.folder}: {reasons}", "Free some space or choose another folder."
         )
-    return Permanent(f"the server in {place.folder} does not start: {reasons}")
+    return otherwise(f"the server in {place.folder} does not start: {reasons}")
 
 
 def _reasons(place: _Place, logged: int) -> str:
