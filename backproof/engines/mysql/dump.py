@@ -105,7 +105,7 @@ class MysqlDump:
             self._point.cancel()
             self._drained.set()
             if isinstance(error, DumpFailed):
-                _judge("rows", run.running)
+                dumptool.judge("rows", run.running)
             raise
         with self._counting:
             self._unfinished -= 1
@@ -113,7 +113,7 @@ class MysqlDump:
                 self._drained.set()
 
     def _ended_well(self, run: Run) -> None:
-        _judge("rows", run.running)
+        dumptool.judge("rows", run.running)
         self._point.check()
         expect_unchanged(self._point, run.share)
 
@@ -279,16 +279,10 @@ def _identify(point: Point, tool: binaries.Program) -> Database:
 
 def _whole_text(running: subprocesses.Running) -> bytes:
     text = running.stdout.read()
-    _judge("definitions", running)
+    dumptool.judge("definitions", running)
     if not COMPLETE.search(text[-1024:]):
         raise DumpFailed("the dump of the definitions ends without its closing words", "Run the backup again.")
     return text
-
-
-def _judge(what: str, running: subprocesses.Running) -> None:
-    returncode, stderr = running.finish()
-    if returncode != 0:
-        raise dumptool.failure(what, returncode, stderr)
 
 
 def _last_after(stream: Iterator[Piece], check: Callable[[], None]) -> Iterator[Piece]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from backproof import subprocesses
 from backproof.engines.mysql.binaries import Flavour
 from backproof.engines.mysql.connect import TEXTS, check_options, meaning, scrubbed, socket_of, switched
 from backproof.errors import AccessDenied, BackproofError, Busy, ConfigurationError, ConnectionLost, DumpFailed, NoSpace
@@ -138,6 +139,13 @@ def _quoted(value: str) -> str:
     if re.search(r"[\r\n\0]", value):
         raise ConfigurationError("a name or password holds a line end, which an option file can't", "Choose another.")
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def judge(what: str, running: subprocesses.Running) -> None:
+    """Wait for the tool's end; an exit status other than 0 is one of our errors."""
+    returncode, stderr = running.finish()
+    if returncode != 0:
+        raise failure(what, returncode, stderr)
 
 
 def failure(what: str, returncode: int, stderr: str) -> BackproofError:

@@ -144,7 +144,7 @@ def take(connection: Connection, schema: str) -> Catalogue:
         tables=found,
         objects=dict(_objects(listed, found, columns, others)),
         needs=_needs(schema, found.values()),
-        live_bytes=sum(data + index for *_, data, index in listed),
+        live_bytes=sum(int(data + index) for *_, data, index in listed),
     )
 
 
@@ -202,7 +202,7 @@ def _tables(
             versioned=kind == "SYSTEM VERSIONED",
             by_key=by_key.get(name, True) and engine in transactional,
             columns=tuple(column[0] for column in columns.get(name, ())),
-            data_bytes=size,
+            data_bytes=int(size),
             changed=changed,
             definition=tuple(columns.get(name, ())),
         )

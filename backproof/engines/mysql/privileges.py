@@ -39,6 +39,7 @@ class Held:
 class Unseen:
     """A right that is missing, and what would be missing in a dump without a word."""
 
+    check: str
     right: str
     what: str
     scope: str
@@ -46,11 +47,11 @@ class Unseen:
 
 
 _NEEDED = (
-    Unseen("SELECT", "tables that this account can't see", "{}.*"),
-    Unseen("TRIGGER", "triggers", "{}.*"),
-    Unseen("EVENT", "events", "{}.*"),
+    Unseen("tables", "SELECT", "tables that this account can't see", "{}.*"),
+    Unseen("triggers", "TRIGGER", "triggers", "{}.*"),
+    Unseen("events", "EVENT", "events", "{}.*"),
 )
-_ROUTINES = Unseen("SELECT", "procedures and functions", "mysql.proc")
+_ROUTINES = Unseen("routines", "SELECT", "procedures and functions", "mysql.proc")
 
 
 def unseen(held: Held, mariadb: bool = True) -> Iterator[Unseen]:
@@ -58,7 +59,7 @@ def unseen(held: Held, mariadb: bool = True) -> Iterator[Unseen]:
     yield from (each for each in _NEEDED if each.right not in held)
     # With any of these it sees that a routine exists; that it can't be read is then an error of the dump tool.
     if not held.routines and not any(right in held for right in ("EXECUTE", "ALTER ROUTINE", "CREATE ROUTINE")):
-        yield _ROUTINES if mariadb else Unseen("SHOW_ROUTINE", _ROUTINES.what, "*.*")
+        yield _ROUTINES if mariadb else Unseen("routines", "SHOW_ROUTINE", _ROUTINES.what, "*.*")
 
 
 def held(connection: Connection, schema: str) -> Held:

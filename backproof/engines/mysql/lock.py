@@ -1,0 +1,31 @@
+"""One writer per plan: a named lock of the server that dies with the connection that holds it."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backproof.engines.mysql.connect import connected, rows
+from backproof.errors import Busy
+from backproof.records import Target
+
+_ONE_YEAR = 31_536_000
+"""A connection that is idle for ``wait_timeout`` would be ended, and its lock with it."""
+
+
+@contextmanager
+def lock(target: Target, plan: str) -> Iterator[None]:
+    """Hold the plan's lock for the length of the context. It needs no right but to connect.
+
+    Raises:
+        Busy: somebody else holds it.
+        ConnectionLost, AccessDenied, NotFound: the schema can't be reached.
+    """
+    # Names are the whole server's, of 64 characters at most, and letters of either case are the same.
+    name = "backproof " + hashlib.sha256(f"{target.database}\0{plan}".encode()).hexdigest()[:48]
+    with connected(target) as connection:
+        connection.query(f"SET SESSION wait_timeout = {_ONE_YEAR}")
+        if rows(connection, "SELECT GET_LOCK(%s, 0)", [name]) != [(1,)]:
+            raise Busy(
+                f"another run holds the lock of plan {plan}", "Wait for it to end; one run writes a plan at a time."
+            )
+        yield
