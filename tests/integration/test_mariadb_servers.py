@@ -20,14 +20,16 @@ from pydantic import SecretStr
 from backproof import scratch, subprocesses
 from backproof.engines.mysql import binaries, system_tables
 from backproof.engines.mysql import server as server_module
+from backproof.engines.mysql.connect import translate
 from backproof.engines.mysql.scratch import scratch as scratch_server
 from backproof.engines.mysql.server import private_server
-from backproof.errors import CannotProve, ConfigurationError, MissingTool, Permanent, RestoreFailed
+from backproof.errors import CannotProve, ConfigurationError, MissingTool, NoSpace, Permanent, RestoreFailed
 from backproof.records import Database
 from backproof.scratch import unprivileged, workspace
 from tests.support.manifests import TAKEN_AT, manifest_of
 from tests.support.mariadb_fixtures import PASSWORD, execute, log_of, server
 from tests.support.ordinary_user import as_ordinary_user
+from tests.support.small_disks import small_disk
 
 OWNER = """
 import sys, threading, time
@@ -325,6 +327,41 @@ class TestAsRoot:
         shutil.copy(found, tmp_path / "bin" / "mariadbd")
         with pytest.raises(MissingTool, match=r"cannot run .*/mariadbd: Permission denied"):
             private_server(place, tool_folders=[tmp_path]).__enter__()
+
+    @pytest.mark.parametrize("size", ["40m", "68m", "85m"])
+    def test_a_server_that_has_no_room_to_start_says_no_space(self, size):
+        with (
+            small_disk(size) as disk,
+            workspace("test", disk) as folder,
+            pytest.raises(NoSpace, match=r"no room for a .*server in .*Free some space"),
+        ):
+            private_server(folder, settings={"innodb_log_file_size": "64M"}).__enter__()
+
+    @pytest.mark.parametrize("engine", ["InnoDB", "MyISAM", "Aria"])
+    def test_a_scratch_server_whose_disk_is_full_says_no_space_and_waits_for_nobody(self, engine):
+        rows = "SELECT repeat(md5(seq), 20) FROM seq_1_to_1000000"
+        begun = time.monotonic()
+        with small_disk("200m") as disk:
+            with pytest.raises(NoSpace, match=r"the disk of .* is full.*Make room") as raised:
+                restore_onto(disk, f"CREATE TABLE t (a text) ENGINE={engine}", f"INSERT INTO t {rows}")
+            assert str(disk) in raised.value.fact
+            assert list(disk.iterdir()) == []
+        assert time.monotonic() - begun < 40
+
+    def test_keys_for_which_there_is_no_room_are_no_verdict_on_them(self):
+        rows = "SELECT repeat(md5(seq), 20) FROM seq_1_to_60000"
+        keys = "ALTER TABLE t ADD KEY (a), ADD KEY (a), ADD KEY (a)"
+        with small_disk("200m") as disk, pytest.raises(NoSpace, match=r"the disk of .* is full"):
+            restore_onto(disk, "CREATE TABLE t (a varchar(700)) CHARACTER SET latin1", f"INSERT INTO t {rows}", keys)
+
+
+def restore_onto(disk: Path, *statements: str) -> None:
+    """As a restore does it, which takes what it does not understand for the archive's fault."""
+    with workspace("scratch", disk) as folder, scratch_server(archive(), folder) as target:
+        try:
+            execute(target, statements)
+        except pymysql.Error as error:
+            raise translate(error, RestoreFailed) from None
 
 
 def archive(entries: dict[str, str] | None = None, **database: Any):
