@@ -58,7 +58,7 @@ _COARSE = (
       | - (?! -(?:[\x00-\x20\x7f]|\Z) ) | / (?!\*) | \* (?!/) ){0,9999} )
     (?: """
     + _COMMENT
-    + rb""" | (?P<mark> ;++ | \\ ) | (?P<opened> ['"`] ) | (?P<more> (?=.) ) )"""
+    + rb""" | (?P<mark> ;++ | \\(?!N) ) | (?P<opened> ['"`] ) | (?P<more> (?=.) ) )"""
 )
 _FINE = (
     rb"[\x00-\x20\x7f]*+ (?: "
@@ -70,7 +70,12 @@ _SJIS, _OTHER = rb"\x81-\x9f\xe0-\xfc", rb"\x81-\xfe"
 _LEADS = {"sjis": _SJIS, "cp932": _SJIS, "big5": _OTHER, "gbk": _OTHER, "gb18030": _OTHER}
 """Character sets whose characters may end in a byte that is a backslash or a backtick by itself."""
 
-_BLANK = re.compile(rb"[\x00-\x20]*+")
+_BETWEEN = re.compile(
+    rb"(?> (?: [\x00-\x20]++ | --(?=[\x00-\x20\x7f]|\Z)[^\n]*+ | \#[^\n]*+ | "
+    + _SANDBOX
+    + rb" | /\*(?!M?!).*?\*/ ){0,999} )",
+    re.VERBOSE | re.DOTALL,
+)
 _LINE_END = re.compile(rb"[ \t]*+\n?")
 _DELIMITER = re.compile(rb"DELIMITER (;+)[ \t]*(?:\n|\Z)")
 _SQL_MODE = re.compile(rb"\bSQL_MODE\s*=\s*(?:(['\"])([A-Z_,]*)\1|@[^@])", re.IGNORECASE)
@@ -111,20 +116,17 @@ def statements(text: bytes) -> Iterator[Statement]:
         Damaged: the text ends inside a statement, quotation or comment, or holds a client's command.
     """
     position, delimiter, mode = 0, 1, DEFAULT
-    while True:
-        position = _BLANK.match(text, position).end()  # type: ignore[union-attr]
-        if position == len(text):
-            return
+    while position < len(text):
         if (line := _DELIMITER.match(text, position)) and (position == 0 or text[position - 1] == 0x0A):
             delimiter, position = len(line[1]), line.end()
-            continue
-        begin, position = _statement(text, position, delimiter, mode)
-        if begin == position:
-            continue
-        sql = text[begin:position].strip()
-        position = _LINE_END.match(text, position + delimiter).end()  # type: ignore[union-attr]
-        yield Statement(begin, position, sql, mode)
-        mode = mode_after(sql, mode)
+        elif between := _BETWEEN.match(text, position)[0]:  # type: ignore[index]
+            position += len(between)
+        else:
+            begin, end = position, _end_of_statement(text, position, delimiter, mode)
+            position = _LINE_END.match(text, end + delimiter).end()  # type: ignore[union-attr]
+            if sql := text[begin:end].strip():
+                yield Statement(begin, position, sql, mode)
+                mode = mode_after(sql, mode)
 
 
 def mode_after(sql: bytes, mode: Mode) -> Mode:
@@ -140,19 +142,17 @@ def mode_after(sql: bytes, mode: Mode) -> Mode:
     return mode
 
 
-def _statement(text: bytes, start: int, delimiter: int, mode: Mode) -> tuple[int, int]:
-    """Begin and end, without delimiter, of the next statement; twice the same where a comment comes instead."""
+def _end_of_statement(text: bytes, start: int, delimiter: int, mode: Mode) -> int:
+    """Where the delimiter stands that ends a statement."""
     pattern, position, depth = _pattern(_COARSE, mode), start, 0
     while match := pattern.match(text, position):
         kind, begin, position = _whole(match, text, len(text), mode)
-        if kind == "comment" and begin == start:
-            return position, position
         if kind in {"open", "close"}:
             depth += 1 if kind == "open" else -1
         elif kind == "mark" and text[begin] == 0x5C:
             raise Damaged("the SQL holds a command of the client, which is never run", _REMEDY)
         elif kind == "mark" and position - begin >= delimiter and depth <= 0:
-            return start, begin
+            return begin
     raise Damaged("the SQL ends inside a statement", _REMEDY)
 
 
@@ -161,7 +161,8 @@ def _whole(match: re.Match[bytes], text: bytes, stop: int, mode: Mode) -> tuple[
     kind = match.lastgroup or ""
     begin, end = match.span(kind)
     if kind == "block" or (kind == "comment" and match["block"]):
-        kind, end = "comment", text.find(b"*/", begin + 2, stop) + 2
+        closing = text.find(b"*/", begin + 2, stop)
+        kind, end = "comment", closing + 2 if closing >= 0 else -1
     elif kind == "opened":
         kind, end = _quotation(text, begin, stop, mode)
     if end < begin + (kind != "more"):

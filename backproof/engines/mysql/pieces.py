@@ -18,7 +18,10 @@ from backproof.engines.mysql.text import COMPLETE, NAME, entries
 from backproof.errors import Damaged, DumpFailed
 
 _TABLE = b"\n--\n-- Dumping data for table "
-HEADER = re.compile(rb"\n?--\n-- Dumping data for table (" + NAME + rb")\n--\n\n?")
+HEADER = re.compile(
+    rb"\n?--\n-- Dumping data for table (" + NAME + rb")\n--\n"
+    rb"(?:-- (?:ORDER BY|WHERE):  [^\n]*\n(?:-- (?!-)[^\n]*\n)*)*\n?"
+)
 INSERT = re.compile(
     rb"INSERT INTO (?P<table>" + NAME + rb")(?: \((?P<columns>(?:" + NAME + rb"(?:, )?)+)\))? VALUES(?:\n| )(?=\()"
 )
@@ -26,6 +29,7 @@ INSERT = re.compile(
 _NAMES = re.compile(NAME)
 _END = b");\n"
 _END_OF_TABLE = b");\n\n"
+_DULL = bytes(set(range(256)) - set(b"'("))
 _LOG_POSITION = re.compile(
     rb"^(?:-- )?CHANGE (?:MASTER TO MASTER|REPLICATION SOURCE TO SOURCE)_LOG_FILE='((?:[^'\\\n]|\\.)+)',"
     rb" (?:MASTER|SOURCE)_LOG_POS=(\d+)",
@@ -218,16 +222,20 @@ def _count(body: bytes, insert: bytes) -> int:
     while position < len(body):
         end = body.index(_END, position + len(insert)) + len(_END)
         lines = body.count(b"\n", position, end) - own
-        rows += lines if lines > 1 else without_strings(body[position + len(insert) : end]).count(b"(")
+        rows += lines if lines > 1 else _opened(body[position + len(insert) : end])
         position = end
     return rows
 
 
-def without_strings(values: bytes) -> bytes:
-    """A list of values with every string emptied: what is left has no user's byte in it but numbers."""
+def unescaped(values: bytes) -> bytes:
+    """A list of values without the escapes that could hide where a string ends."""
     # In a run of backslashes the first begins an escape, so pairs can be dropped as they come.
-    plain = values.replace(b"\\\\", b"").replace(b"\\'", b"") if b"\\" in values else values
-    return b"''".join(plain.split(b"'")[::2])
+    return values.replace(b"\\\\", b"").replace(b"\\'", b"") if b"\\" in values else values
+
+
+def _opened(values: bytes) -> int:
+    """The brackets that are opened outside of strings."""
+    return b"".join(unescaped(values).translate(None, _DULL).split(b"'")[::2]).count(b"(")
 
 
 def _closing(window: _Window) -> bytes:
