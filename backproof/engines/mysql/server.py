@@ -207,7 +207,7 @@ def _command(place: _Place, settings: Mapping[str, str], port: int | None, words
         "datadir": str(folder / "data"),
         "socket": str(place.sockets / SOCKET),
         "pid_file": str(folder / "data" / "mysqld.pid"),
-        "tmpdir": str(folder / "tmp"),
+        "tmpdir": system_tables.TEMPORARY,
         # Statements reach no other file of the machine.
         "secure_file_priv": str(folder / "tmp"),
         "init_file": str(words.resolve()),

@@ -23,6 +23,10 @@ FULL = re.compile(r"No space left on device|\b(?:errno|errcode|error)(?: number)
 
 MORE_ROOM = "Free some space or choose another folder."
 
+TEMPORARY = "../tmp"
+"""Of its own, since a server that starts removes the temporary tables of others; seen from its data, since a colon in
+a path would make two of it."""
+
 ZONES = Path("/usr/share/zoneinfo")
 
 _ROOM_BYTES = 64 * 1024 * 1024
@@ -57,11 +61,11 @@ _QUICK = {
 
 
 def make(server: Program, folder: Path, settings: Mapping[str, str], time_zones: bool = False) -> None:
-    """Make ``folder/data``, with the account ``root@localhost`` alone, whose password is empty.
+    """Fill ``folder/data``, with the account ``root@localhost`` alone, whose password is empty.
 
     Args:
         server: makes it, and is to run on it.
-        folder: of the private server; its user can enter it.
+        folder: of the private server; its user can enter it, and write to ``data`` and ``tmp`` in it.
         settings: of the server; those that are settled here for good are taken from it.
         time_zones: also fill the tables of named time zones, which takes a second.
 
@@ -104,7 +108,7 @@ def _renamed(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _command(server: Program, data: Path) -> list[str]:
-    files = [f"--basedir={home(server)}", f"--datadir={data}"]
+    files = [f"--basedir={home(server)}", f"--datadir={data}", f"--tmpdir={TEMPORARY}"]
     if server.flavour == "mysql":
         return [str(server.path), "--no-defaults", "--initialize-insecure", *files]
     tolerant = ["--enforce-storage-engine=", "--max-allowed-packet=64M", "--lc-messages=en_US", "--log-warnings=0"]
