@@ -28,6 +28,7 @@ INSERT = re.compile(
 """Everything of a statement of rows that comes before the first of them."""
 _NAMES = re.compile(NAME)
 _END = b");\n"
+_NEXT = b");\nINSERT INTO "
 _END_OF_TABLE = b");\n\n"
 _DULL = bytes(set(range(256)) - set(b"'("))
 _LOG_POSITION = re.compile(
@@ -161,7 +162,7 @@ def _rows(window: _Window, table: str, columns: tuple[str, ...], head: bytes) ->
         return
     insert = match[0]
     if spell(_unquoted(match["table"])) != table:
-        raise DumpFailed(f"mariadb-dump wrote other rows where those of {table} belong", _REMEDY)
+        raise _other_rows(table)
     if match["columns"]:
         columns = tuple(_unquoted(name) for name in _NAMES.findall(match["columns"]))
     last = False
@@ -169,7 +170,7 @@ def _rows(window: _Window, table: str, columns: tuple[str, ...], head: bytes) ->
         body = window.take(_cut(window, insert, table))
         window.fill(len(insert))
         last = not window.text.startswith(insert, window.at)
-        yield Piece("data", table, columns, _count(body, insert), head, body, b"")
+        yield Piece("data", table, columns, _count(body, insert, table), head, body, b"")
         head = b""
 
 
@@ -213,18 +214,30 @@ def _end_of_statement(window: _Window, start: int, table: str) -> int:
     return found + len(_END)
 
 
-def _count(body: bytes, insert: bytes) -> int:
-    """The rows in whole statements."""
-    own = insert.count(b"\n")
-    if insert.endswith(b"\n"):
-        return body.count(b"\n") - body.count(insert) * own
-    rows, position = 0, 0
+def _count(body: bytes, insert: bytes, table: str) -> int:
+    """The rows in whole statements, all of which open as the first does."""
+    if not insert.endswith(b"\n") or b";\n" in insert:
+        return sum(_rows_of_statements(body, insert, table))
+    statements = body.count(insert)
+    if body.count(_NEXT) + 1 != statements:
+        raise _other_rows(table)
+    return body.count(b"\n") - statements * insert.count(b"\n")
+
+
+def _rows_of_statements(body: bytes, insert: bytes, table: str) -> Iterator[int]:
+    """The same, one statement at a time."""
+    position = 0
     while position < len(body):
-        end = body.index(_END, position + len(insert)) + len(_END)
-        lines = body.count(b"\n", position, end) - own
-        rows += lines if lines > 1 else _opened(body[position + len(insert) : end])
-        position = end
-    return rows
+        if not body.startswith(insert, position):
+            raise _other_rows(table)
+        begin = position + len(insert)
+        position = body.index(_END, begin) + len(_END)
+        lines = body.count(b"\n", begin, position)
+        yield lines if lines > 1 or insert.endswith(b"\n") else _opened(body[begin:position])
+
+
+def _other_rows(table: str) -> DumpFailed:
+    return DumpFailed(f"mariadb-dump wrote something else where rows of {table} belong", _REMEDY)
 
 
 def unescaped(values: bytes) -> bytes:

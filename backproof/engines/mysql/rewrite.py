@@ -162,9 +162,9 @@ class _Position:
 
     def is_schema(self, following: list[bytes]) -> bool:
         """Whether a name here means the schema, given what follows."""
-        if self._last == b"." or not following:
+        if self._last == b".":
             return False
-        if following[0] != b".":
+        if following[:1] != [b"."]:
             return self._expects and bool({self._last, self._last_but_one} & {b"DATABASE", b"SCHEMA"})
         return self._expects or (len(following) == 3 and following[2] in {b".", b"("})
 
@@ -202,11 +202,11 @@ class _Position:
             # Behind a trigger's event or a privilege a table comes; behind a join, an expression.
             self._expects = self._last in _GRANTED
         elif word in _BEFORE_A_TABLE:
-            is_clause = (word != b"FROM" or self._selects[-1]) and not (word == b"UPDATE" and self._last == b"KEY")
             is_call = word in _FUNCTIONS_TOO and following == b"("
-            if is_clause and not is_call:
-                self._tables[-1] = True
-            self._expects = is_clause and not is_call
+            is_part = word == b"FROM" and not self._selects[-1]
+            is_on_duplicate = word == b"UPDATE" and self._last == b"KEY"
+            self._expects = not (is_call or is_part or is_on_duplicate)
+            self._tables[-1] = self._expects or (self._tables[-1] and not is_on_duplicate)
         elif word in {b"LIKE", b"TO"}:
             self._expects = self._tables[-1]
         elif word in {b"FOR", b"OF"}:
