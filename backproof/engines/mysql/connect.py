@@ -218,7 +218,11 @@ def scrubbed(text: str) -> str:
 
 def _place(target: Target) -> dict[str, Any]:
     path = socket_of(target)
-    return {"unix_socket": str(path)} if path else {"host": target.host, "port": target.port}
+    if path is None:
+        return {"host": target.host, "port": target.port}
+    if not path.is_socket():
+        raise ConnectionLost(f"cannot connect to {target}: there is no socket {path}", _REMEDIES[ConnectionLost])
+    return {"unix_socket": str(path)}
 
 
 def _options(target: Target) -> dict[str, Any]:
