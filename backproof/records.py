@@ -210,7 +210,7 @@ class Finding(Record):
 class Lack(Record):
     """Something an archive needs that a target server does not have."""
 
-    kind: Literal["role", "extension", "tablespace", "locale", "privilege"]
+    kind: Literal["role", "extension", "tablespace", "locale", "privilege", "setting"]
     name: str
     remedy: str
 

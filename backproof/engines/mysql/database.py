@@ -1,0 +1,157 @@
+"""One schema as a whole: made empty, given what lies beside its SQL stream, removed."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import pymysql
+
+from backproof.engines.mysql.connect import connected, message, rows
+from backproof.engines.mysql.names import quote_ident, quote_literal, unspell
+from backproof.errors import AlreadyExists, ConfigurationError
+from backproof.records import Manifest, Target
+
+SERVERS_OWN = frozenset({"mysql", "information_schema", "performance_schema", "sys"})
+
+_NAME_CHARACTERS = 64
+_REMEDY = "Restore into another name; nothing that exists is overwritten."
+_WAIT_SECONDS = 30
+_GRANTEE = re.compile(r"`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?|PUBLIC")
+_RIGHT = re.compile(r"[A-Z]+(?: [A-Z]+)*")
+_ROUTINE = re.compile(r"(PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) (.+)", re.DOTALL)
+
+_CONTENT = """
+    SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s
+    UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
+    UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s
+    LIMIT 1
+"""
+
+
+def create(target: Target, manifest: Manifest) -> bool:
+    """Make ``target.database`` with the character set and collation of the archive's; an empty one is used as it is.
+
+    Returns:
+        True when it was made here.
+
+    Raises:
+        AlreadyExists: it exists and is not empty, or is the server's own.
+        ConfigurationError: its name is none.
+    """
+    name = target.database
+    _check_name(name)
+    with connected(target, database=False) as connection:
+        if rows(connection, "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s", [name]):
+            if rows(connection, _CONTENT, [name] * 3):
+                raise AlreadyExists(f"schema {name} exists and is not empty", _REMEDY)
+            return False
+        rows(connection, create_statement(name, manifest))
+    return True
+
+
+def create_statement(name: str, manifest: Manifest) -> str:
+    """CREATE DATABASE with all that the archive's schema has of its own."""
+    settings = manifest.database.settings
+    words = {"CHARACTER SET": settings.get("charset"), "COLLATE": settings.get("collation")}
+    chosen = [f"{word} {quote_ident(str(value))}" for word, value in words.items() if value]
+    if comment := settings.get("comment"):
+        chosen.append(f"COMMENT {quote_literal(str(comment))}")
+    return " ".join(["CREATE DATABASE", quote_ident(name), *chosen])
+
+
+def apply_globals(target: Target, manifest: Manifest) -> list[str]:
+    """Rights on the schema, its tables, columns and routines, for accounts and roles that exist.
+
+    Returns:
+        What could not be applied and why, a sentence each; the rest is.
+    """
+    failed = []
+    with connected(target) as connection:
+        for what, statement in _grants(target.database, manifest.database.globals):
+            try:
+                rows(connection, statement)
+            except pymysql.Error as error:
+                if not connection.open:
+                    raise
+                failed.append(f"{what} could not be applied: {message(error)}")
+    return failed
+
+
+def drop(target: Target) -> None:
+    """Remove a schema that ``create`` made, and end the sessions on it; no error where there is none.
+
+    Raises:
+        Busy: somebody whom this account may not end holds it.
+    """
+    if target.database.lower() in SERVERS_OWN:
+        raise ConfigurationError(f"schema {target.database} is the server's own", "It is never dropped.")
+    with connected(target, database=False) as connection:
+        with suppress(pymysql.Error):  # without the right to see others there is nobody to be ended
+            for (number,) in rows(
+                connection,
+                "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = %s AND ID <> CONNECTION_ID()",
+                [target.database],
+            ):
+                with suppress(pymysql.Error):
+                    rows(connection, f"KILL {int(number)}")
+        rows(connection, f"SET SESSION lock_wait_timeout = {_WAIT_SECONDS}")
+        rows(connection, f"DROP DATABASE IF EXISTS {quote_ident(target.database)}")
+
+
+def _check_name(name: str) -> None:
+    if name.lower() in SERVERS_OWN:
+        raise AlreadyExists(f"schema {name} is the server's own", _REMEDY)
+    if not name or len(name) > _NAME_CHARACTERS or name.endswith(" ") or "\0" in name or max(name) > "\uffff":
+        raise ConfigurationError(
+            f"{name[:20]!r} can't be the name of a schema", f"Choose one of 1 to {_NAME_CHARACTERS} characters."
+        )
+
+
+def _grants(schema: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What and how; rights first, then who has the roles."""
+    everywhere = {**(found.get("accounts") or {}), **(found.get("roles") or {})}
+    for grantee, rights in everywhere.items():
+        if not _GRANTEE.fullmatch(grantee):
+            raise ConfigurationError(f"{grantee!r} is no account", "The manifest was not written by Backproof.")
+        for place, named in _places(schema, rights):
+            yield (
+                f"rights of {grantee} on {place.replace(quote_ident(schema) + '.', '')}",
+                _grant(grantee, place, named),
+            )
+    for role, rights in (found.get("roles") or {}).items():
+        for member in rights.get("members") or ():
+            option = " WITH ADMIN OPTION" if member["admin"] else ""
+            if _GRANTEE.fullmatch(member["account"]):
+                yield f"role {role} of {member['account']}", f"GRANT {role} TO {member['account']}{option}"
+
+
+def _places(schema: str, rights: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Each place rights are held on, with the rights as GRANT takes them."""
+    own = quote_ident(schema)
+    if rights.get("schema"):
+        # On whole schemas the server takes _ and % for wildcards.
+        yield quote_ident(re.sub(r"([_%\\])", r"\\\1", schema)) + ".*", rights["schema"]
+    columns = rights.get("columns") or {}
+    tables = rights.get("tables") or {}
+    for table in sorted(tables.keys() | columns.keys()):
+        named = list(tables.get(table) or ())
+        by_right: dict[str, list[str]] = {}
+        for column, held in (columns.get(table) or {}).items():
+            for right in held:
+                by_right.setdefault(right, []).append(quote_ident(unspell(column)))
+        named += [f"{right} ({', '.join(listed)})" for right, listed in by_right.items()]
+        if named:
+            yield f"{own}.{quote_ident(unspell(table))}", named
+    for routine, held in (rights.get("routines") or {}).items():
+        if match := _ROUTINE.fullmatch(routine):
+            yield f"{match[1]} {own}.{quote_ident(unspell(match[2]))}", list(held)
+
+
+def _grant(grantee: str, place: str, rights: list[str]) -> str:
+    for right in rights:
+        if not _RIGHT.match(right):
+            raise ConfigurationError(f"{right!r} is no right", "The manifest was not written by Backproof.")
+    option = " WITH GRANT OPTION" if "GRANT OPTION" in rights else ""
+    named = [right for right in rights if right != "GRANT OPTION"] or ["USAGE"]
+    return f"GRANT {', '.join(named)} ON {place} TO {grantee}{option}"
