@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backproof.engines import Piece
 from backproof.engines.mysql.guard import inserts
 from backproof.engines.mysql.names import spell
-from backproof.engines.mysql.pieces import binlog_position, gtid, pieces
+from backproof.engines.mysql.pieces import pieces
 from backproof.errors import DumpFailed
 from tests.support.mysql_text import CLOSING, GTID, LOG_POSITION, PREAMBLE, header, quoted, table
 
@@ -127,29 +127,8 @@ def test_every_piece_is_whole_statements_and_no_longer_than_asked(
         assert piece.head == b"" or piece.head.startswith(b"\n--\n-- Dumping data for table `")
 
 
-def test_what_is_no_tables_is_told_and_not_handed_over() -> None:
-    told: list[bytes] = []
-    text = PREAMBLE + LOG_POSITION + MARIADB.rows("t", ["a"], [[1]]) + GTID + CLOSING
-    (piece,) = pieces(io.BytesIO(text), {"t": ("a",)}, around=told.append)
-    assert told == [PREAMBLE + LOG_POSITION, GTID + CLOSING]
-    assert (piece.table, piece.rows, piece.columns) == ("t", 1, ("a",))
-    assert binlog_position(told[0]) == ("binlog.000001", 8642)
-    assert gtid(told[1]) == "0-1-37"
-    assert binlog_position(PREAMBLE) is None
-    assert gtid(CLOSING) is None
-
-
-def test_the_log_position_is_read_in_mysqls_words_as_well() -> None:
-    for words in ("CHANGE MASTER TO MASTER", "CHANGE REPLICATION SOURCE TO SOURCE"):
-        kind = words.rpartition(" ")[2]
-        text = f"-- x\n-- {words}_LOG_FILE='binlog.000042', {kind}_LOG_POS=157;\n".encode()
-        assert binlog_position(text) == ("binlog.000042", 157)
-
-
 def test_a_dump_of_no_tables_has_no_pieces() -> None:
-    told: list[bytes] = []
-    assert list(pieces(io.BytesIO(PREAMBLE + GTID + CLOSING), {}, around=told.append)) == []
-    assert b"".join(told) == PREAMBLE + GTID + CLOSING
+    assert cut(PREAMBLE + LOG_POSITION + GTID + CLOSING, {}) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from backproof.engines.mysql.lexer import Statement, tokens
 from backproof.engines.mysql.names import decode, spell, unspell
 from backproof.engines.mysql.pieces import HEADER, INSERT, unescaped
 from backproof.engines.mysql.rewrite import escaped
-from backproof.engines.mysql.text import NAME, Shape, entry_statements, own_statements, schema_of, shape_of
+from backproof.engines.mysql.shapes import NAME, Shape, shape_of
+from backproof.engines.mysql.text import entry_statements, own_statements, schema_of
 from backproof.errors import Damaged
 
 _SAVED = rb"@(?:OLD|saved|save)_\w+"

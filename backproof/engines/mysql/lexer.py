@@ -78,7 +78,7 @@ _BETWEEN = re.compile(
 )
 _LINE_END = re.compile(rb"[ \t]*+\n?")
 _DELIMITER = re.compile(rb"DELIMITER (;+)[ \t]*(?:\n|\Z)")
-_SQL_MODE = re.compile(rb"\bSQL_MODE\s*=\s*(?:(['\"])([A-Z_,]*)\1|@[^@])", re.IGNORECASE)
+_SQL_MODE = re.compile(rb"\bSQL_MODE\s*=\s*(?:(['\"])([A-Z0-9_,]*)\1|@[^@])", re.IGNORECASE)
 _CLIENT = re.compile(rb"SET (?:NAMES |character_set_client\s*=\s*)(?:'?(\w+)'?|@)", re.IGNORECASE)
 
 

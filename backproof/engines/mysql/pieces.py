@@ -9,12 +9,13 @@ MariaDB's first row shares a line with the column list, rows are told from strin
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from backproof.engines import PIECE_BYTES, Piece
 from backproof.engines.mysql.names import decode, spell
-from backproof.engines.mysql.text import COMPLETE, NAME, entries
+from backproof.engines.mysql.shapes import NAME
+from backproof.engines.mysql.text import COMPLETE, entries
 from backproof.errors import Damaged, DumpFailed
 
 _TABLE = b"\n--\n-- Dumping data for table "
@@ -31,13 +32,6 @@ _END = b");\n"
 _NEXT = b");\nINSERT INTO "
 _END_OF_TABLE = b");\n\n"
 _DULL = bytes(set(range(256)) - set(b"'("))
-_LOG_POSITION = re.compile(
-    rb"^(?:-- )?CHANGE (?:MASTER TO MASTER|REPLICATION SOURCE TO SOURCE)_LOG_FILE='((?:[^'\\\n]|\\.)+)',"
-    rb" (?:MASTER|SOURCE)_LOG_POS=(\d+)",
-    re.MULTILINE,
-)
-_GTID = re.compile(rb"^(?:-- )?SET GLOBAL gtid_slave_pos='([^'\n]*)'", re.MULTILINE)
-
 _REMEDY = "Run the backup again. If it stays so, run mariadb-dump by hand and look at what it says."
 
 
@@ -48,15 +42,10 @@ class Readable(Protocol):
         """Up to so many bytes; none at the end."""
 
 
-def _nobody(_: bytes) -> None:
-    """For callers that do not ask."""
-
-
 def pieces(
     stream: Readable,
     columns: Mapping[str, tuple[str, ...]],
     piece_bytes: int = PIECE_BYTES,
-    around: Callable[[bytes], None] = _nobody,
 ) -> Iterator[Piece]:
     """A dump of rows (``--no-create-info --skip-triggers``) as pieces, table by table, from first byte to last.
 
@@ -65,34 +54,21 @@ def pieces(
 
     Args:
         columns: by name as ``Table.name`` spells it; each of these tables must come, and no other.
-        around: is given what is no table's, in order: opening words, closing words.
 
     Raises:
         DumpFailed: the text ends early, or holds another table, or lacks one.
     """
     window = _Window(stream, piece_bytes)
-    around(_preamble(window))
+    _pass_preamble(window)
     missing = dict(columns)
     while (header := _next_header(window)) is not None:
         table, head = header
         if table not in missing:
             raise DumpFailed(f"mariadb-dump wrote rows of {table}, which was not there before", _REMEDY)
         yield from _rows(window, table, missing.pop(table), head)
-    around(_closing(window))
+    _check_closing(window)
     if missing:
         raise DumpFailed(f"mariadb-dump wrote no rows of {', '.join(sorted(missing))}", _REMEDY)
-
-
-def binlog_position(text: bytes) -> tuple[str, int] | None:
-    """File and offset in the binary log that a dump names before its first table, of the moment it is of."""
-    match = _LOG_POSITION.search(text)
-    return (decode(match[1]), int(match[2])) if match else None
-
-
-def gtid(text: bytes) -> str | None:
-    """The position as a GTID, which MariaDB's tool names in its closing words."""
-    match = _GTID.search(text)
-    return decode(match[1]) if match else None
 
 
 class _Window:
@@ -142,9 +118,8 @@ _SHORT_BYTES = 2 * 1024 * 1024
 """What opening and closing words do not exceed, nor an INSERT with its list of 4096 names of 64 characters."""
 
 
-def _preamble(window: _Window) -> bytes:
-    found = window.find(_TABLE, 0, _SHORT_BYTES)
-    return window.take(found) if found >= 0 else b""
+def _pass_preamble(window: _Window) -> None:
+    window.take(max(0, window.find(_TABLE, 0, _SHORT_BYTES)))
 
 
 def _next_header(window: _Window) -> tuple[str, bytes] | None:
@@ -251,7 +226,7 @@ def _opened(values: bytes) -> int:
     return b"".join(unescaped(values).translate(None, _DULL).split(b"'")[::2]).count(b"(")
 
 
-def _closing(window: _Window) -> bytes:
+def _check_closing(window: _Window) -> None:
     window.fill(_SHORT_BYTES)
     text = window.take(len(window.text) - window.at)
     if not window.ended:
@@ -264,4 +239,3 @@ def _closing(window: _Window) -> bytes:
         raise DumpFailed(f"mariadb-dump's output is not what is asked of it: {error.fact}", _REMEDY) from None
     if not kinds <= {"PREAMBLE", "CLOSING"}:
         raise DumpFailed("mariadb-dump wrote definitions where only rows are asked of it", _REMEDY)
-    return text
