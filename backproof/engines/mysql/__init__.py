@@ -142,7 +142,11 @@ class MySQL:
 
     def sqlalchemy_url(self, target: Target) -> str:
         """For a plan's checks. Holds the password: never to be shown."""
-        password = f":{quote(target.password.get_secret_value(), safe='')}" if target.password is not None else ""
+        password = ""
+        if target.password is not None:
+            # The driver writes a text in latin1, and the server takes it for what it is.
+            secret = target.password.get_secret_value().encode().decode("latin-1")
+            password = f":{quote(secret, safe='')}"
         # Times are compared in UTC, as ``:taken_at`` is given.
         query = {"charset": "utf8mb4", "init_command": "SET time_zone = '+00:00'", **target.options}
         if target.host.startswith("/"):

@@ -49,9 +49,7 @@ def provide(target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
     with connected(target, database=False) as connection:
         scratch = _is_scratch(connection)
         for name in missing:
-            rows(
-                connection, f"CREATE ROLE {name}" if "@" not in _host_part(name) else f"CREATE USER {name} ACCOUNT LOCK"
-            )
+            rows(connection, _creation(name))
             if scratch:
                 rows(connection, f"GRANT ALL PRIVILEGES ON *.* TO {name}")
 
@@ -101,14 +99,12 @@ def _missing_engines(connection: Connection, manifest: Manifest) -> Iterator[Lac
 
 def _other_settings(connection: Connection, manifest: Manifest) -> Iterator[Lack]:
     recorded = _mapping(manifest.database.server.get("variables"))
-    here = dict(
-        rows(connection, "SELECT 'packet', @@global.max_allowed_packet UNION SELECT 'case', @@lower_case_table_names")
-    )
-    if str(recorded.get("lower_case_table_names", here["case"])) != str(here["case"]):
+    ((packet, case),) = rows(connection, "SELECT @@global.max_allowed_packet, @@lower_case_table_names")
+    if str(recorded.get("lower_case_table_names", case)) != str(case):
         yield Lack(
             kind="setting",
             name=f"lower_case_table_names={recorded['lower_case_table_names']}",
-            remedy=f"That server has {here['case']}, which makes other names of the same; it is chosen when a server is made.",
+            remedy=f"That server has {case}, which makes other names of the same. It is chosen when a server is made.",
         )
     longest = max((member.plain_bytes for member in manifest.members if member.table is not None), default=0)
     needed = longest if longest > PIECE_BYTES + _STATEMENT_BYTES else min(longest, _STATEMENT_BYTES)

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from backproof.engines.mysql import binaries
 from backproof.engines.mysql.binaries import Flavour
 from backproof.engines.mysql.connect import connected, rows
-from backproof.engines.mysql.names import quote_ident
+from backproof.engines.mysql.database import create_statement
 from backproof.engines.mysql.server import private_server
 from backproof.engines.mysql.system_tables import FULL
 from backproof.errors import BackproofError, CannotProve, ConfigurationError, NoSpace, NotFound, Permanent
@@ -176,12 +176,9 @@ _ENGINES = "SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES
 
 
 def _make_schema(server: Target, manifest: Manifest) -> None:
-    settings = manifest.database.settings
-    words = {"CHARACTER SET": settings.get("charset"), "COLLATE": settings.get("collation")}
-    chosen = " ".join(f"{word} {quote_ident(str(name))}" for word, name in words.items() if name)
     try:
         with connected(server) as connection:
-            rows(connection, f"CREATE DATABASE {SCHEMA} {chosen}")
+            rows(connection, create_statement(SCHEMA, manifest))
     except (ConfigurationError, NotFound, Permanent) as error:
         told = f"no schema that fits can be made here: {error.fact}"
         raise CannotProve(told, "Set verify_on: server in the plan.") from None
