@@ -1,0 +1,72 @@
+"""Connections that fill a schema together, and what a server's refusal means there."""
+
+from collections.abc import Sequence
+
+import pymysql
+from pymysql.connections import Connection
+
+from backproof.engines.mysql import connect
+from backproof.errors import BackproofError, RestoreFailed
+from backproof.parallel import sessions as parallel
+from backproof.records import Target
+
+Sessions = parallel.Sessions["Connection[pymysql.cursors.Cursor]"]
+
+_DEADLOCK, _TRIES = 1213, 3
+_REMEDY = "The archive was not changed. Remove the cause, drop the new database and restore again."
+
+
+def sessions(target: Target, settings: Sequence[bytes]) -> Sessions:
+    """Connections to one target.
+
+    Args:
+        target: the schema to fill.
+        settings: statements that every session runs first.
+    """
+    return Sessions(_Driver(target, settings))
+
+
+class _Driver:
+    def __init__(self, target: Target, settings: Sequence[bytes]) -> None:
+        self._target = target
+        self._settings = settings
+
+    def open(self) -> "Connection[pymysql.cursors.Cursor]":
+        return connect.connect(self._target)
+
+    def prepare(self, connection: "Connection[pymysql.cursors.Cursor]") -> None:
+        for setting in self._settings:
+            execute(connection, setting, "the session settings")
+
+    def cancel(self, connection: "Connection[pymysql.cursors.Cursor]") -> None:
+        connect.cancel(self._target, connection)
+
+    def close(self, connection: "Connection[pymysql.cursors.Cursor]") -> None:
+        connect.close(connection)
+
+
+def execute(connection: "Connection[pymysql.cursors.Cursor]", sql: bytes, what: str) -> int:
+    """Send one statement as it is, bytes of whatever character set; rows that it returns are thrown away.
+
+    Args:
+        connection: in autocommit mode, or within a transaction.
+        sql: without a delimiter.
+        what: the entry, for the error.
+
+    Returns:
+        How many rows it changed.
+
+    Raises:
+        RestoreFailed: the server refused; names the entry, with the server's words but no row.
+        ConnectionLost: it went away.
+    """
+    try:
+        return int(connection.query(sql))
+    except pymysql.Error as error:
+        raise refusal(error, what) from None
+
+
+def refusal(error: pymysql.Error, what: str) -> BackproofError:
+    """What a server's refusal means here: the entry or table, and the server's words without values."""
+    found = connect.translate(error, RestoreFailed)
+    return type(found)(f"cannot restore {what}: {found.fact}", found.remedy or _REMEDY)
