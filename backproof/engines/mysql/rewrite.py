@@ -8,6 +8,7 @@ a body that builds SQL of them (``'DELETE FROM live.t'``) is named instead.
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from backproof.engines import Entry
 from backproof.engines.mysql.lexer import Mode, name_of, statements, tokens
@@ -92,7 +93,7 @@ def requalified(text: bytes, old: str, new: str, ignore_case: bool = False) -> b
 def requalified_statement(sql: bytes, mode: Mode, old: str, new: bytes, ignore_case: bool = False) -> bytes:
     """The same for one statement, without its delimiter."""
     wanted = _fold(old, ignore_case)
-    if wanted.isidentifier() and wanted.isascii() and wanted.encode() not in (sql.lower() if ignore_case else sql):
+    if not _mention(wanted, ignore_case).search(sql):
         return sql
     parts, position = [], 0
     for begin, end in _qualifiers(sql, mode, wanted, ignore_case):
@@ -119,6 +120,15 @@ def literal_uses(entry: Entry, old: str) -> bool:
             if kind == "string" and found.search(decode(statement.sql[begin + 1 : end - 1], statement.mode.charset)):
                 return True
     return False
+
+
+@cache
+def _mention(name: str, ignore_case: bool) -> re.Pattern[bytes]:
+    """What a statement holds that may name the schema; far from every one that does holds a qualifier."""
+    if not re.fullmatch(r"\w+", name, re.ASCII):
+        return re.compile(b"")
+    flags = re.IGNORECASE if ignore_case else re.NOFLAG
+    return re.compile(rb"(?<![\w$])" + name.encode() + rb"[`\"]?\s*(?:\.|/\*|--|\#)|\b(?i:DATABASE|SCHEMA)\b", flags)
 
 
 def _may_hold(sql: bytes, name: str) -> bool:
