@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from backproof import subprocesses
 from backproof.engines import Piece
-from backproof.engines.mysql import ENGINE, binaries, dumptool, point
+from backproof.engines.mysql import ENGINE, binaries, dumptool, patience, point
 from backproof.engines.mysql import dump as dump_module
 from backproof.engines.mysql.connect import connect, connected
 from backproof.engines.mysql.dump import MysqlDump, open_dump, whole_entries
@@ -561,6 +561,27 @@ def test_a_count_that_lost_its_snapshot_is_an_error(mariadb: Target, fresh_schem
         _cut_every_connection(target)
         with pytest.raises(ConnectionLost):
             dump.inventory()
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3600])
+def test_a_server_does_not_give_up_a_dump_whose_reader_is_slow(
+    mariadb: Target, fresh_schema: FreshSchema, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(patience, "NUDGE_SECONDS", seconds)
+    target = fresh_schema(mariadb, BIG)
+    [[before]] = execute(mariadb, "SELECT @@GLOBAL.net_write_timeout")
+    execute(mariadb, "SET GLOBAL net_write_timeout = 2")
+    try:
+        with open_dump(target) as dump:
+            time.sleep(5)
+            if seconds > 5:
+                # So much for what is shown.
+                with pytest.raises(ConnectionLost):
+                    drained(dump)
+            else:
+                assert rows(drained(dump)) == {"big": 16000}
+    finally:
+        execute(mariadb, f"SET GLOBAL net_write_timeout = {before}")
 
 
 def test_a_server_killed_during_the_dump_is_a_lost_connection() -> None:

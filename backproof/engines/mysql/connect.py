@@ -127,7 +127,7 @@ def close(connection: Connection) -> None:
 def cancel(target: Target, connection: Connection) -> None:
     """Interrupt what the server does on a connection, from another thread; the connection stays; raises nothing."""
     with suppress(BackproofError), connected(target, database=False) as other:
-        other.query(b"KILL QUERY %d" % connection.thread_id())
+        other.query(f"KILL QUERY {connection.thread_id()}")  # type: ignore[no-untyped-call]
 
 
 def rows(connection: Connection, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -237,7 +237,7 @@ def _options(target: Target) -> dict[str, Any]:
 
 
 def _keep_alive(connection: Connection) -> None:
-    line = connection._sock
+    line = getattr(connection, "_sock", None)
     if line is not None and line.family != socket.AF_UNIX:
         for name, value in _KEEPALIVE.items():
             if hasattr(socket, name):

@@ -21,6 +21,7 @@ from backproof.engines.mysql import binaries, dumptool, privileges
 from backproof.engines.mysql.globals import read_globals, read_server_facts, read_settings
 from backproof.engines.mysql.inventory import TableFacts, not_carried
 from backproof.engines.mysql.names import quote_ident, spell
+from backproof.engines.mysql.patience import PatientPipe, patient
 from backproof.engines.mysql.pieces import pieces
 from backproof.engines.mysql.point import LOCK_SECONDS, Method, Point, consistent_point
 from backproof.engines.mysql.shares import Share, shares
@@ -38,6 +39,7 @@ class Run:
 
     share: Share
     running: subprocesses.Running
+    rows: PatientPipe
 
 
 class MysqlDump:
@@ -77,18 +79,17 @@ class MysqlDump:
         From another thread than the one that opened the dump, this waits until all of it has passed.
         """
         catalogue = self._point.catalogue
-        counted = {
-            spell(name): self._point.count(facts)
-            for name, facts in catalogue.tables.items()
-            if facts.carried and not self._moving(facts)
-        }
-        moving = [facts for facts in catalogue.tables.values() if facts.carried and self._moving(facts)]
+        carried = [facts for facts in catalogue.tables.values() if facts.carried]
+        moving = [facts for facts in carried if self._moving(facts)]
+        counted = self._point.count([facts for facts in carried if not self._moving(facts)])
         if moving and threading.get_ident() != self._opener:
             self._drained.wait()
-        for facts in moving:
-            passed = self._drained.is_set()
-            counted[spell(facts.name)] = self._passed[facts.name] if passed else self._point.count(facts)
-        return Inventory(rows=counted, objects=tuple(catalogue.objects), needs=dict(catalogue.needs))
+        if self._drained.is_set():
+            counted |= {facts.name: self._passed[facts.name] for facts in moving}
+        else:
+            counted |= self._point.count(moving)
+        found = {spell(name): number for name, number in counted.items()}
+        return Inventory(rows=found, objects=tuple(catalogue.objects), needs=dict(catalogue.needs))
 
     def _moving(self, facts: TableFacts) -> bool:
         return not facts.transactional and facts.name not in self._point.locked
@@ -97,7 +98,7 @@ class MysqlDump:
         columns = {spell(facts.name): facts.columns for facts in run.share.tables}
         names = {spell(facts.name): facts.name for facts in run.share.tables}
         try:
-            for piece in _last_after(pieces(run.running.stdout, columns), partial(self._ended_well, run)):
+            for piece in _last_after(pieces(run.rows, columns), partial(self._ended_well, run)):
                 self._passed[names[piece.table or ""]] += piece.rows
                 yield piece
         except BaseException as error:
@@ -189,8 +190,10 @@ def _start(
     schema = point.target.database
     with point.held(methods) as deadline:
         definitions = run(dumptool.definitions(tool.path, tool.flavour, options, schema))
-        runs = [Run(share, run(_rows(share, point, tool, options))) for share in _shares(point, jobs)]
-        begun([definitions, *(each.running for each in runs)], deadline)
+        rows = [(share, run(_rows(share, point, tool, options))) for share in _shares(point, jobs)]
+        begun([definitions, *(running for _, running in rows)], deadline)
+    runs = [Run(share, running, PatientPipe(running.stdout)) for share, running in rows]
+    stack.enter_context(patient([each.rows for each in runs]))
     text = _whole_text(definitions)
     if changes := point.catalogue.changes(point.now()):
         raise Busy(f"objects changed while the dump began: {_listed(changes)}", _WAIT)

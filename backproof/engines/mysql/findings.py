@@ -13,6 +13,7 @@ import pymysql
 from backproof.engines.mysql import binaries, point, sight
 from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.names import spell
+from backproof.engines.mysql.patience import NUDGE_SECONDS
 from backproof.engines.mysql.sight import Asked, failed, listed, ok, warning
 from backproof.errors import BackproofError, MissingTool
 from backproof.records import Finding, Target
@@ -22,9 +23,6 @@ TESTED = ("mariadb", (10, 11))
 LONG_TRANSACTION_HOURS = 1
 
 BEHIND_SECONDS = 300
-
-PAUSE_SECONDS = 30
-"""A store may keep a dump waiting for so long before the server gives it up."""
 
 
 def findings(target: Target, tool_folders: Sequence[Path] = ()) -> list[Finding]:
@@ -131,10 +129,11 @@ def _packet(asked: Asked) -> Iterator[Finding]:
 
 
 def _pauses(asked: Asked) -> Iterator[Finding]:
+    """See ``patience``."""
     seconds = asked.variable("net_write_timeout")
-    if seconds.isdigit() and int(seconds) < PAUSE_SECONDS:
-        found = f"{seconds} seconds: the server ends a dump that a slow store keeps waiting for longer"
-        yield warning("net_write_timeout", found, f"Set it to {2 * PAUSE_SECONDS}, which is the default, or more.")
+    if seconds.isdigit() and int(seconds) < 2 * NUDGE_SECONDS:
+        found = f"{seconds} seconds: a dump that a slow store keeps waiting is ended by the server"
+        yield warning("net_write_timeout", found, "Set it to 60, which is the default, or more.")
 
 
 def _transactions(asked: Asked) -> Iterator[Finding]:

@@ -144,12 +144,15 @@ class Point:
         with self._watching, self._ours():
             yield self._watcher
 
-    def count(self, table: TableFacts) -> int:
-        """Its rows at the point; from any thread."""
-        with self._reading, self._ours():
-            if self._cancelled.is_set():
-                raise ConnectionLost("counting was broken off, since the dump had failed")
-            return inventory.count(self._reader, table)
+    def count(self, tables: Sequence[TableFacts]) -> dict[str, int]:
+        """Rows at the point, by name; from any thread."""
+        found: dict[str, int] = {}
+        for batch in inventory.batches(tables):
+            with self._reading, self._ours():
+                if self._cancelled.is_set():
+                    raise ConnectionLost("counting was broken off, since the dump had failed")
+                found |= inventory.count(self._reader, batch)
+        return found
 
     def now(self) -> Catalogue:
         """The catalogue as it is by now; from any thread."""
