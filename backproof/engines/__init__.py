@@ -185,8 +185,12 @@ class Engine(Protocol):
         tables: Sequence[str] | None = None,
         keep_order: bool = False,
         progress: Progress = no_progress,
+        accept_mentions: bool = False,
     ) -> list[str]:
         """Fill the empty database ``target`` names; with ``tables`` just these, reading just their members.
+
+        What names the live database in a way that can't be rewritten (SQL that is put together when it runs) would
+        reach it from the new one: beside it, that is refused unless ``accept_mentions``.
 
         Returns:
             What was left out and why, a sentence each (foreign keys to tables not chosen, unknown settings).

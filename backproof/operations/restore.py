@@ -89,6 +89,7 @@ def restore(
     tables: Sequence[str] | None = None,
     jobs: int | None = None,
     create_missing_roles: bool = False,
+    accept_mentions: bool = False,
     progress: Progress = no_progress,
     now: Now = utc_now,
 ) -> Restored:
@@ -103,6 +104,7 @@ def restore(
         tables: just these, reading just their bytes.
         jobs: connections; the number of processors unless said.
         create_missing_roles: make the roles the backup needs, without login.
+        accept_mentions: restore also what names the live database in SQL that it puts together when it runs.
         progress: told plain bytes as they are restored.
         now: the wall clock.
 
@@ -115,7 +117,7 @@ def restore(
     target = destination(fleet, plan, into)
 
     def use(archive: ArchiveReader, place: str) -> Restored:
-        return _from(archive, place, fleet, target, tables, jobs, create_missing_roles, progress, now)
+        return _from(archive, place, fleet, target, tables, jobs, create_missing_roles, accept_mentions, progress, now)
 
     restored, passed_over = from_a_good_copy(fleet, plan, backup, store, use)
     return restored.model_copy(update={"left_out": (*passed_over, *restored.left_out)})
@@ -129,6 +131,7 @@ def _from(
     tables: Sequence[str] | None,
     jobs: int | None,
     create_missing_roles: bool,
+    accept_mentions: bool,
     progress: Progress,
     now: Now,
 ) -> Restored:
@@ -146,7 +149,9 @@ def _from(
             stack.enter_context(_new_database(engine, target, manifest))
         with watch.phase("restore", lambda: _plain_bytes(manifest, chosen)):
             only = None if tables is None else chosen
-            left_out = engine.restore(archive, target, jobs or os.cpu_count() or 1, only, progress=progress)
+            left_out = engine.restore(
+                archive, target, jobs or os.cpu_count() or 1, only, progress=progress, accept_mentions=accept_mentions
+            )
             if tables is None:
                 left_out += engine.apply_globals(target, manifest)
     return Restored(

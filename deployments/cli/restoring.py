@@ -49,6 +49,9 @@ _tables_option = click.option("--tables", type=Tables(), metavar="A,B", help="Ju
 @_tables_option
 @click.option("--jobs", type=click.IntRange(min=1), help="Connections to load with; one a processor unless said.")
 @click.option("--create-missing-roles", is_flag=True, help="Make the roles that the backup needs, without login.")
+@click.option(
+    "--accept-mentions", is_flag=True, help="Also what names the live database in SQL that it builds when it runs."
+)
 @pass_session
 def restore_command(
     session: Session,
@@ -59,6 +62,7 @@ def restore_command(
     tables: tuple[str, ...] | None,
     jobs: int | None,
     create_missing_roles: bool,
+    accept_mentions: bool,
 ) -> None:
     """Restore a backup of PLAN into a new database on its server; nothing live is touched.
 
@@ -83,6 +87,7 @@ def restore_command(
             tables=tables,
             jobs=jobs,
             create_missing_roles=create_missing_roles,
+            accept_mentions=accept_mentions,
             progress=advance,
         )
     for sentence in restored.left_out:

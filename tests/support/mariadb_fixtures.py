@@ -122,10 +122,9 @@ def connection(target: Target, **options: Any) -> Any:
         user=target.user,
         # PyMySQL would write a text in latin1, which holds for neither the server nor its other clients.
         password=target.password.get_secret_value().encode() if target.password else b"",
-        charset="utf8mb4",
         autocommit=True,
         defer_connect=True,
-        **{"client_flag": CLIENT.MULTI_STATEMENTS, **target.options, **options},
+        **{"charset": "utf8mb4", "client_flag": CLIENT.MULTI_STATEMENTS, **target.options, **options},
     )
     made.connect(_on_socket(f"{target.host}/{SOCKET}") if target.host.startswith("/") else None)
     return made

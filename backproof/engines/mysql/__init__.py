@@ -102,11 +102,12 @@ class MySQL:
         tables: Sequence[str] | None = None,
         keep_order: bool = False,
         progress: Progress = no_progress,
+        accept_mentions: bool = False,
     ) -> list[str]:
         """Fill the empty schema."""
         from backproof.engines.mysql.restore import restore
 
-        return restore(source, target, jobs, tables, keep_order, progress)
+        return restore(source, target, jobs, tables, keep_order, progress, accept_mentions)
 
     def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:
         """Grants on the schema, for accounts that exist."""

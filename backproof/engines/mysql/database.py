@@ -6,9 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 import pymysql
+from pymysql.connections import Connection
 
 from backproof.engines.mysql.connect import connected, message, rows
-from backproof.engines.mysql.names import quote_ident, quote_literal, unspell
+from backproof.engines.mysql.names import quote_account, quote_ident, quote_literal, unspell
 from backproof.errors import AlreadyExists, ConfigurationError
 from backproof.records import Manifest, Target
 
@@ -97,6 +98,32 @@ def drop(target: Target) -> None:
                     rows(connection, f"KILL {int(number)}")
         rows(connection, f"SET SESSION lock_wait_timeout = {_WAIT_SECONDS}")
         rows(connection, f"DROP DATABASE IF EXISTS {quote_ident(target.database)}")
+        with suppress(pymysql.Error):  # who may not look gave no rights either
+            for place, grantee in [*_rights_on(connection, target.database)]:
+                rows(connection, f"REVOKE GRANT OPTION ON {place} FROM {grantee}")
+                rows(connection, f"REVOKE ALL PRIVILEGES ON {place} FROM {grantee}")
+
+
+def _rights_on(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> Iterator[tuple[str, str]]:
+    """Place and grantee. Rights on a schema outlive it: the next one of that name would be open to whoever had them."""
+    own, pattern = quote_ident(schema), re.sub(r"([_%\\])", r"\\\1", schema)
+    for user, host in rows(connection, "SELECT User, Host FROM mysql.db WHERE Db = %s", [pattern]):
+        yield f"{quote_ident(pattern)}.*", _grantee(user, host)
+    for user, host, table in rows(
+        connection,
+        "SELECT User, Host, Table_name FROM mysql.tables_priv WHERE Db = %s"
+        " UNION SELECT User, Host, Table_name FROM mysql.columns_priv WHERE Db = %s",
+        [schema, schema],
+    ):
+        yield f"{own}.{quote_ident(table)}", _grantee(user, host)
+    for user, host, kind, name in rows(
+        connection, "SELECT User, Host, Routine_type, Routine_name FROM mysql.procs_priv WHERE Db = %s", [schema]
+    ):
+        yield f"{kind} {own}.{quote_ident(name)}", _grantee(user, host)
+
+
+def _grantee(user: str, host: str) -> str:
+    return "PUBLIC" if (user, host) == ("PUBLIC", "") else quote_account(user, host)
 
 
 def _check_name(name: str) -> None:

@@ -102,8 +102,9 @@ class PostgreSQL:
         tables: Sequence[str] | None = None,
         keep_order: bool = False,
         progress: Progress = no_progress,
+        accept_mentions: bool = False,
     ) -> list[str]:
-        """Fill the empty database."""
+        """Fill the empty database. From one database another can't be reached: ``accept_mentions`` changes nothing."""
         from backproof.engines.postgresql.restore import restore
 
         return restore(source, target, jobs, tables, keep_order, progress)
