@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from backproof.engines.mysql.privileges import matches, most_specific
 from backproof.errors import AccessDenied, BackproofError
 from backproof.records import Finding, Target
 from tests.support.mariadb_fixtures import FreshAccount, FreshSchema, connection, execute
-from tests.support.round_trip import expect_complete, taken
+from tests.support.round_trip import MemorySource, expect_complete, taken
 
 SHOP = """
 CREATE TABLE parent (id int PRIMARY KEY, note text); INSERT INTO parent VALUES (1, 'first'), (2, 'second');
@@ -190,6 +190,7 @@ def test_only_what_the_schema_needs_is_printed(
     printed = Shop(admin, fresh_account(admin)).grants()
     for right in ("SHOW VIEW", "EXECUTE", "LOCK TABLES", "PROCESS", "BINLOG MONITOR", "SUPER"):
         assert not any(right in grant for grant in printed)
+    assert len(statements(ENGINE.grants(admin).restore)) == 1
 
 
 def test_the_printed_grants_change_nothing_when_run_twice(shop: Shop) -> None:
@@ -217,6 +218,55 @@ def test_an_account_that_does_not_see_everything_is_told_so_with_its_grants(shop
     assert "does not see all" in printed
     shop.give(statements(printed))
     assert shop.failed() == set()
+
+
+def make(into: Target, source: MemorySource) -> list[str]:
+    """A restore, from the empty schema to its privileges; the schema is gone afterwards."""
+    ENGINE.create(into, source.manifest)
+    try:
+        ENGINE.restore(source, into, jobs=2)
+        return ENGINE.apply_globals(into, source.manifest)
+    finally:
+        ENGINE.drop(into)
+
+
+@pytest.fixture(params=[False, True], ids=["only SUPER makes code", "whoever may makes code"])
+def trusting(request: pytest.FixtureRequest, mariadb: Target) -> Iterator[bool]:
+    """Whether the server lets others than SUPER make triggers and functions."""
+    execute(mariadb, f"SET GLOBAL log_bin_trust_function_creators = {int(request.param)}")
+    yield request.param
+    execute(mariadb, "SET GLOBAL log_bin_trust_function_creators = 0")
+
+
+def test_without_any_one_right_of_the_printed_grants_a_restore_is_refused(shop: Shop, trusting: bool) -> None:
+    source = taken(ENGINE, shop.admin)
+    shop.give([f"GRANT ALL ON *.* TO {shop.account}"])
+    printed = statements(ENGINE.grants(shop.target).restore)
+    into = shop.target.to(f"{shop.admin.database}_restored")
+    shop.give(printed)
+    assert ENGINE.lacks(into, source.manifest) == []
+    assert make(into, source) == []
+    single = [
+        f"GRANT {right} ON {place}"
+        for rights, place in (grant.removeprefix("GRANT ").split(" ON ", 1) for grant in printed)
+        for right in rights.split(", ")
+    ]
+    assert any("SET USER" if trusting else "SUPER" in grant for grant in single)
+    for left_out in single:
+        shop.give([grant for grant in single if grant != left_out])
+        with pytest.raises(BackproofError):
+            make(into, source)
+        execute(shop.admin.to(""), f"DROP DATABASE IF EXISTS `{into.database}`")
+
+
+def test_the_printed_grants_for_a_restore_reach_no_other_schema(shop: Shop) -> None:
+    source = taken(ENGINE, shop.admin)
+    shop.give([f"GRANT ALL ON *.* TO {shop.account}"])
+    shop.give(statements(ENGINE.grants(shop.target).restore))
+    with pytest.raises(AccessDenied):
+        ENGINE.create(shop.target.to(f"{shop.admin.database}x"), source.manifest)
+    with pytest.raises(AccessDenied):
+        ENGINE.create(shop.target.to(shop.admin.database.replace("_", "x") + "_restored"), source.manifest)
 
 
 def test_no_password_s_digest_can_be_read_with_the_printed_grants(shop: Shop) -> None:

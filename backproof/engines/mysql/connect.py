@@ -49,11 +49,14 @@ _BY_NUMBER: tuple[tuple[type[BackproofError], frozenset[int]], ...] = (
 )  # fmt: skip
 """The server's and the client's error numbers to what they mean."""
 
-_BY_TEXT: tuple[tuple[str, type[BackproofError]], ...] = (
-    (r"certificate|\bSSL\b|\bTLS\b|insecure transport", ConfigurationError),
-    (r"No space left|Disk full|disk is full|errno: 28\b|error 28\b", NoSpace),
+_OF_CLIENTS = frozenset({-1, *range(2000, 3000)})
+_OF_FILES = frozenset({-1, *range(1000), 1004, 1005, 1026, 1030, 1041, 1815})
+
+_BY_TEXT: tuple[tuple[frozenset[int], str, type[BackproofError]], ...] = (
+    (_OF_CLIENTS, r"certificate|\bSSL\b|\bTLS\b", ConfigurationError),
+    (_OF_FILES, r"No space left|Disk full|disk is full|errno: 28\b|error 28\b", NoSpace),
 )
-"""Where a number says too little: TLS, and a full disk behind errors of every kind."""
+"""Where a number says too little. Not in every message: some hold what is in rows."""
 
 _HARMLESS = re.compile(
     r"Access denied|Unknown database|Unknown table|Unknown column|Table '|Can't connect|Lost connection|Host '"
@@ -182,11 +185,10 @@ def translate(error: pymysql.Error, otherwise: type[BackproofError] = Permanent)
 
 
 def meaning(code: int, text: str, otherwise: type[BackproofError] = Permanent) -> type[BackproofError]:
-    """The class of an error number; ``text`` where the number says too little."""
-    by_text = next((kind for pattern, kind in _BY_TEXT if re.search(pattern, text)), None)
-    by_number = next((kind for kind, numbers in _BY_NUMBER if code in numbers), otherwise)
-    # Who writes a message of his own, or a value in it, must not decide.
-    return by_text if by_text is not None and by_number in (otherwise, ConnectionLost) else by_number
+    """The class of an error number (-1: not known); ``text`` where the number says too little."""
+    by_text = (kind for numbers, pattern, kind in _BY_TEXT if code in numbers and re.search(pattern, text))
+    by_number = (kind for kind, numbers in _BY_NUMBER if code in numbers)
+    return next(by_text, None) or next(by_number, otherwise)
 
 
 def number(error: pymysql.Error) -> int:

@@ -18,16 +18,6 @@ from backproof.engines.mysql.names import quote_account, quote_ident
 from backproof.errors import BackproofError
 from backproof.records import Target
 
-RESTORING = (
-    ("SELECT, INSERT, CREATE, DROP, ALTER, INDEX", "Tables, their rows and keys."),
-    ("REFERENCES", "Foreign keys."),
-    ("CREATE VIEW, SHOW VIEW", "Views."),
-    ("TRIGGER", "Triggers."),
-    ("EVENT", "Events."),
-    ("CREATE ROUTINE, ALTER ROUTINE, EXECUTE", "Procedures and functions."),
-)
-"""Rights on the schemas a restore may make, and what for."""
-
 _OF_BOTH = tuple(f"SELECT ON `mysql`.`{table}`" for table in ("db", "tables_priv", "columns_priv", "procs_priv"))
 _ROLES = ("SELECT ON `mysql`.`roles_mapping`", "SELECT (`Host`, `User`, `is_role`) ON `mysql`.`user`")
 
@@ -44,6 +34,12 @@ _WITHOUT_TRANSACTIONS = """
     SELECT count(*) FROM information_schema.TABLES t
     WHERE t.TABLE_SCHEMA = %s AND t.TABLE_TYPE = 'BASE TABLE'
       AND t.ENGINE NOT IN (SELECT e.ENGINE FROM information_schema.ENGINES e WHERE e.TRANSACTIONS = 'YES')
+"""
+_KINDS = """
+    SELECT EXISTS (SELECT 1 FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s),
+           EXISTS (SELECT 1 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s),
+           EXISTS (SELECT 1 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s),
+           EXISTS (SELECT 1 FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s)
 """
 _DEFINERS = """
     SELECT count(*) FROM (
@@ -68,6 +64,9 @@ class _Needs:
     account: str
     flavour: Flavour = "mariadb"
     views: bool = True
+    triggers: bool = True
+    events: bool = True
+    routines: bool = True
     functions_in_views: bool = True
     without_transactions: bool = True
     foreign_definers: bool = True
@@ -129,10 +128,19 @@ def _routines(needs: _Needs) -> str:
 def _restore(target: Target, needs: _Needs) -> Iterator[str]:
     account, beside = needs.account, pattern(f"{target.database}_").removesuffix("`") + "%`"
     yield from _opening(target, needs, "restore")
-    yield f"-- Into new schemas whose names begin with {target.database}_ and no others."
-    for rights, what in RESTORING:
-        yield f"-- {what}"
-        yield f"GRANT {rights} ON {beside}.* TO {account};"
+    yield f"-- Into new schemas whose names begin with {target.database}_ and no others. What other accounts may do"
+    yield "-- there is granted by whoever may grant it: a restore by this account says what it is."
+    # MySQL asks for more than MariaDB does.
+    of_tables = "SELECT, INSERT, CREATE, DROP, ALTER" + (", INDEX, REFERENCES" if needs.flavour == "mysql" else "")
+    yield f"GRANT {of_tables} ON {beside}.* TO {account};"
+    more = {
+        "CREATE VIEW": needs.views,
+        "TRIGGER": needs.triggers,
+        "EVENT": needs.events,
+        "CREATE ROUTINE": needs.routines,
+    }
+    for right in (right for right, needed in more.items() if needed):
+        yield f"GRANT {right} ON {beside}.* TO {account};"
     if needs.logged_code:
         yield "-- The binary log is on, and log_bin_trust_function_creators off: then only SUPER makes triggers and"
         yield "-- functions. SET GLOBAL log_bin_trust_function_creators = 1; is the milder way."
@@ -158,10 +166,14 @@ def _asked(connection: Connection, target: Target) -> _Needs:
     seen = privileges.held(connection, schema)
     if any(privileges.unseen(seen, flavour == "mariadb")) or "SHOW VIEW" not in seen:
         return _Needs(account, flavour, unknown="this account does not see all that is in the schema")
+    ((views, triggers, events, routines),) = rows(connection, _KINDS, [schema] * 4)
     return _Needs(
         account=account,
         flavour=flavour,
-        views=_any(connection, "SELECT count(*) FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s", schema),
+        views=bool(views),
+        triggers=bool(triggers),
+        events=bool(events),
+        routines=bool(routines),
         functions_in_views=_any(connection, _FUNCTIONS_IN_VIEWS, schema),
         without_transactions=_any(connection, _WITHOUT_TRANSACTIONS, schema),
         foreign_definers=_any(connection, _DEFINERS, *[schema] * 4, str(current)),
