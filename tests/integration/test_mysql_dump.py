@@ -11,11 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 
 from backproof import subprocesses
@@ -27,9 +33,18 @@ from backproof.engines.mysql.dump import MysqlDump, open_dump, whole_entries
 from backproof.engines.mysql.lock import lock
 from backproof.engines.mysql.names import quote_ident
 from backproof.engines.mysql.point import GLOBAL, STAGES, Method
-from backproof.errors import AccessDenied, BackproofError, Busy, ConnectionLost, DumpFailed, NotFound
+from backproof.errors import (
+    AccessDenied,
+    BackproofError,
+    Busy,
+    ConfigurationError,
+    ConnectionLost,
+    DumpFailed,
+    NotFound,
+)
 from backproof.parallel import shares as dividing
 from backproof.records import Target
+from backproof.scratch import workspace
 from tests.support.mariadb_fixtures import PASSWORD, FreshAccount, FreshSchema, connection, execute, server
 from tests.support.round_trip import expect_complete, taken
 
@@ -886,3 +901,56 @@ def test_a_missing_tool_is_told(mariadb: Target, fresh_schema: FreshSchema, monk
     monkeypatch.setattr(binaries, "programs", lambda *_: [])
     with pytest.raises(BackproofError, match="mariadb-dump"), open_dump(fresh_schema(mariadb, LATER)):
         pass
+
+
+def _certificates(folder: Path) -> None:
+    """An authority ``ca.pem``, another one ``other.pem``, and a server's certificate for 127.0.0.1, by the first."""
+    day, now = timedelta(days=1), datetime.now(UTC)
+
+    def write(name: str, key: ec.EllipticCurvePrivateKey, signer: str, by: ec.EllipticCurvePrivateKey) -> None:
+        def named(common: str) -> x509.Name:
+            return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
+
+        certificate = (
+            x509.CertificateBuilder().subject_name(named(name)).issuer_name(named(signer)).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(now - day).not_valid_after(now + day)
+            .add_extension(x509.BasicConstraints(ca=name == signer, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .sign(by, hashes.SHA256())
+        )  # fmt: skip
+        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        text = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        (folder / f"{name}.key").write_bytes(text)
+
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("ca", "other", "server")}
+    for name, key in keys.items():
+        signer = "ca" if name == "server" else name
+        write(name, key, signer, keys[signer])
+
+
+def test_driver_and_tool_speak_tls_and_trust_whom_they_are_told_to() -> None:
+    with workspace("test") as folder:
+        _certificates(folder)
+        for path in folder.iterdir():
+            path.chmod(0o644)
+        settings = {"ssl_cert": f"{folder}/server.pem", "ssl_key": f"{folder}/server.key"}
+        with server(settings=settings) as root:
+            execute(root, "CREATE DATABASE shop; CREATE TABLE shop.t (a int); INSERT INTO shop.t VALUES (1)")
+            execute(root, "SET GLOBAL require_secure_transport = ON")
+            for trusted, verified in (("ca", True), ("other", False)):
+                options = {"ssl_ca": f"{folder}/{trusted}.pem", "ssl_verify_cert": "true"}
+                target = root.to("shop").model_copy(update={"options": options})
+                if verified:
+                    with open_dump(target) as dump:
+                        assert rows(drained(dump)) == {"t": 1}
+                else:
+                    with pytest.raises(ConfigurationError, match="certificate"), open_dump(target):
+                        pass
+                    with dumptool.option_file(target, "mariadb") as file:
+                        argv = dumptool.definitions(binaries.find("dump", "mariadb"), "mariadb", file, "shop")
+                        finished = subprocesses.run(argv, deadline_seconds=20)
+                    error = dumptool.failure("definitions", finished.returncode, finished.stderr)
+                    assert isinstance(error, ConfigurationError)
+            plain = root.to("shop").model_copy(update={"options": {"ssl_disabled": "true"}})
+            with pytest.raises((AccessDenied, ConfigurationError)), open_dump(plain):
+                pass
