@@ -1,7 +1,7 @@
 """Filling an empty schema from an archive: definitions without keys, rows side by side, then keys, then the rest."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pymysql
@@ -17,7 +17,7 @@ from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.rewrite import disabled, literal_uses, moved, schema_of
 from backproof.engines.mysql.select import FRAME, Script, Selection, choose, create_of
 from backproof.engines.mysql.sessions import Sessions, execute, sessions
-from backproof.errors import CannotProve, ConfigurationError
+from backproof.errors import CannotProve, ConfigurationError, RestoreFailed
 from backproof.parallel.schedule import Schedule, Step
 from backproof.records import Target
 
@@ -69,7 +69,7 @@ def restore(
         _require_harmless(selection, target, keep_order, accept_mentions)
     settings = [*script.settings, *_ALWAYS, _AS_THE_DUMP_TOOL_WRITES]
     with sessions(target, settings) as opened:
-        restoring = _Restoring(opened, source, selection, target, server, max(1, jobs), progress)
+        restoring = _Restoring(opened, source, selection, target, server, max(1, jobs), progress, settings)
         restoring.define()
         restoring.fill(keep_order)
         restoring.add_keys()
@@ -112,7 +112,9 @@ class _Restoring:
         server: _Server,
         jobs: int,
         progress: Progress,
+        settings: Sequence[bytes],
     ) -> None:
+        self._settings = settings
         self._sessions = opened
         self._source = source
         self._selection = selection
@@ -172,17 +174,39 @@ class _Restoring:
         self._sessions.together([link])
 
     def finish(self) -> None:
-        """Triggers, routines, views and events, in the order that is right."""
+        """Triggers, routines, views and events, in the order that is right.
+
+        The dump tool writes views by name: one WITH CHECK OPTION may come before the view that it checks with. So a
+        view that is refused is tried again when the others are there.
+        """
 
         def work(connection: "Connection[pymysql.cursors.Cursor]") -> None:
+            refused: list[Entry] = []
             for entry in self._selection.finish:
                 self._sessions.check()
-                if entry.kind not in FRAME:
-                    for sql in self._statements(self._tamed(entry)):
-                        execute(connection, sql, entry.key)
+                if entry.kind not in FRAME and not self._created(connection, entry, entry.kind != "VIEW"):
+                    refused.append(entry)
                 self._progress(len(entry.text))
+            while refused:
+                again = [entry for entry in refused if not self._created(connection, entry, must=False)]
+                if len(again) == len(refused):
+                    self._created(connection, again[0], must=True)
+                refused = again
 
         self._sessions.together([work])
+
+    def _created(self, connection: "Connection[pymysql.cursors.Cursor]", entry: Entry, must: bool) -> bool:
+        """Whether the server took it; one that it refuses is an error where it ``must``."""
+        try:
+            for sql in self._statements(self._tamed(entry)):
+                execute(connection, sql, entry.key)
+        except RestoreFailed:
+            if must:
+                raise
+            for setting in self._settings:  # what the entry has set, it did not set back
+                execute(connection, setting, "the session settings")
+            return False
+        return True
 
     def analyze(self) -> None:
         """Statistics for the planner."""
@@ -226,6 +250,3 @@ class _Restoring:
             return entry
         self.left_out.append(f"{entry.key} was restored disabled, since it would run beside the live schema")
         return disabled(entry)
-
-
-Work = Callable[["Connection[pymysql.cursors.Cursor]"], None]
