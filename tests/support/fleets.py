@@ -24,6 +24,7 @@ def described(
     folder: Path,
     stores: dict[str, Any] | None = None,
     credentials: tuple[str, str] | None = None,
+    engine: str = "postgresql",
     **plan: Any,
 ) -> dict[str, Any]:
     """What a ``fleet.yaml`` would say: plan ``shop``, by default with two folder stores, ``near`` and ``far``."""
@@ -46,7 +47,7 @@ def described(
         "stores": chosen,
         "databases": {
             "shop-db": {
-                "engine": "postgresql",
+                "engine": engine,
                 "host": target.host,
                 "port": target.port,
                 "name": target.database,
