@@ -9,6 +9,7 @@ from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
+from pymysql.constants import CLIENT
 
 from backproof.errors import (
     AccessDenied,
@@ -76,13 +77,14 @@ _REMEDIES: dict[type[BackproofError], str] = {
 }
 
 
-def connect(target: Target, *, autocommit: bool = True, database: bool = True) -> Connection:
+def connect(target: Target, *, autocommit: bool = True, database: bool = True, local_rows: bool = False) -> Connection:
     """Open one connection: utf8mb4, no several statements in one, no local files; the driver never reconnects.
 
     Args:
         target: whom to reach; ``host`` may be a folder with a Unix socket ``mysqld.sock`` in it, or a socket itself.
         autocommit: off for what is to be one transaction.
         database: off for a connection to the server alone, such as before the database exists.
+        local_rows: tell the server that it may ask for the rows of a LOAD DATA. The driver gives it no file even so.
 
     Raises:
         ConnectionLost: the server can't be reached, or is starting up or shutting down.
@@ -98,7 +100,13 @@ def connect(target: Target, *, autocommit: bool = True, database: bool = True) -
         # As bytes: the driver would take a text for latin1.
         parameters["password"] = target.password.get_secret_value().encode()
     try:
-        connection = pymysql.connect(user=target.user, charset="utf8mb4", autocommit=autocommit, **parameters)
+        connection = pymysql.connect(
+            user=target.user,
+            charset="utf8mb4",
+            autocommit=autocommit,
+            client_flag=CLIENT.LOCAL_FILES if local_rows else 0,
+            **parameters,
+        )
     except pymysql.Error as error:
         raise _while_connecting(target, error) from None
     except OSError as error:  # a certificate file that is not there

@@ -8,6 +8,7 @@ as they were added, so what is left out is always a tail of the list.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from backproof.engines.mysql.definition import Definition, Part
 
@@ -50,7 +51,7 @@ def _sort(key: Part, definition: Definition) -> tuple[bool, bool]:
 
 
 def _pairs(words: tuple[bytes, ...]) -> set[tuple[bytes, bytes]]:
-    return set(zip(words, words[1:], strict=False))
+    return set(pairwise(words))
 
 
 def parents(definition: Definition) -> frozenset[str]:

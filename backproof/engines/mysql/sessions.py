@@ -1,42 +1,47 @@
 """Connections that fill a schema together, and what a server's refusal means there."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pymysql
 from pymysql.connections import Connection
 
 from backproof.engines.mysql import connect
-from backproof.errors import BackproofError, RestoreFailed
+from backproof.errors import AccessDenied, BackproofError, RestoreFailed
 from backproof.parallel import sessions as parallel
 from backproof.records import Target
 
 Sessions = parallel.Sessions["Connection[pymysql.cursors.Cursor]"]
 
-_DEADLOCK, _TRIES = 1213, 3
 _REMEDY = "The archive was not changed. Remove the cause, drop the new database and restore again."
 
 
-def sessions(target: Target, settings: Sequence[bytes]) -> Sessions:
+def sessions(target: Target, settings: Sequence[bytes], wished: Sequence[bytes] = ()) -> Sessions:
     """Connections to one target.
 
     Args:
         target: the schema to fill.
         settings: statements that every session runs first.
+        wished: further ones, which a server may refuse.
     """
-    return Sessions(_Driver(target, settings))
+    return Sessions(_Driver(target, settings, wished))
 
 
 class _Driver:
-    def __init__(self, target: Target, settings: Sequence[bytes]) -> None:
+    def __init__(self, target: Target, settings: Sequence[bytes], wished: Sequence[bytes]) -> None:
         self._target = target
         self._settings = settings
+        self._wished = wished
 
     def open(self) -> "Connection[pymysql.cursors.Cursor]":
-        return connect.connect(self._target)
+        return connect.connect(self._target, local_rows=True)
 
     def prepare(self, connection: "Connection[pymysql.cursors.Cursor]") -> None:
         for setting in self._settings:
             execute(connection, setting, "the session settings")
+        for setting in self._wished:
+            with suppress(RestoreFailed, AccessDenied):
+                execute(connection, setting, "the session settings")
 
     def cancel(self, connection: "Connection[pymysql.cursors.Cursor]") -> None:
         connect.cancel(self._target, connection)

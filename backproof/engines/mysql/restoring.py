@@ -1,0 +1,179 @@
+"""One restore on its way, step by step: tables, rows and keys side by side, foreign keys, then all that runs code."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import pymysql
+from pymysql.connections import Connection
+
+from backproof.engines import Entry, Progress, Source
+from backproof.engines.mysql.definition import Definition, divided
+from backproof.engines.mysql.guard import permitted
+from backproof.engines.mysql.keys import Deferred, deferred, is_whole, parents
+from backproof.engines.mysql.load import Filling, Taking, load
+from backproof.engines.mysql.names import quote_ident, spell, unspell
+from backproof.engines.mysql.rewrite import disabled, moved
+from backproof.engines.mysql.select import FRAME, Selection, create_of
+from backproof.engines.mysql.sessions import Sessions, execute
+from backproof.errors import RestoreFailed
+from backproof.parallel.schedule import Schedule, Step
+from backproof.records import Target
+
+_SMALL_BYTES = 64 * 1024
+"""Of rows: below, keys are made with the table, which costs less than to alter it."""
+
+
+class Restoring:
+    """What has been done so far, and what comes later.
+
+    Args:
+        opened: sessions on the target.
+        selection: what is taken of the archive.
+        settings: what each session ran first.
+    """
+
+    def __init__(
+        self,
+        opened: Sessions,
+        source: Source,
+        selection: Selection,
+        target: Target,
+        jobs: int,
+        progress: Progress,
+        settings: Sequence[bytes],
+    ) -> None:
+        self._sessions = opened
+        self._source = source
+        self._selection = selection
+        self._target = target
+        self._jobs = jobs
+        self._progress = progress
+        self._settings = settings
+        self._sizes = {table.name: table.row_bytes for table in source.manifest.tables}
+        self._definitions: dict[str, Definition] = {}
+        self._later: dict[str, Deferred] = {}
+        self.left_out: list[str] = []
+
+    def define(self) -> None:
+        """The schema section, in file order; tables without the keys that can wait."""
+        prepared = [(entry, self._statements(entry)) for entry in self._selection.schema]
+        self._definitions = {
+            entry.table: divided(create_of(statements))
+            for entry, statements in prepared
+            if entry.kind == "TABLE" and entry.table is not None
+        }
+        self._defer()
+
+        def work(connection: "Connection[pymysql.cursors.Cursor]") -> None:
+            for entry, statements in prepared:
+                later = self._later.get(entry.table or "") if entry.kind == "TABLE" else None
+                for sql in statements:
+                    self._sessions.check()
+                    execute(connection, later.create if later and sql == create_of(statements) else sql, entry.key)
+                self._progress(len(entry.text))
+
+        self._sessions.together([work])
+
+    def _defer(self) -> None:
+        whole = (each for each in self._definitions.values() if is_whole(each))
+        pointed_at = {spell(name) for each in whole for name in parents(each)}
+        for table, definition in self._definitions.items():
+            gone = {part.text for part in self._selection.links_left_out.get(table, ())}
+            left_out = [part for part in definition.of("foreign key") if part.text in gone]
+            keep_keys = table in pointed_at or self._sizes.get(table, 0) < _SMALL_BYTES
+            self._later[table] = deferred(definition, left_out, keep_keys)
+
+    def fill(self, keep_order: bool, taking: Taking) -> None:
+        """The data section over several connections; a table's keys follow at once, while others are being filled."""
+        fillings = {name: Filling.of(definition) for name, definition in self._definitions.items()}
+
+        def filled(connection: "Connection[pymysql.cursors.Cursor]", table: str) -> None:
+            for sql in self._later[table].keys:
+                self._sessions.check()
+                execute(connection, sql, f"keys of {table}")
+
+        members = self._selection.members
+        load(self._sessions, self._source, members, self._jobs, keep_order, fillings, taking, filled, self._progress)
+
+    def link(self) -> None:
+        """Foreign keys, which need the keys of both tables. Rows are of one moment, and not looked at again."""
+        schedule = Schedule(
+            Step(((table, later.links),), alone=frozenset({table, *map(spell, parents(self._definitions[table]))}))
+            for table, later in self._later.items()
+            if later.links is not None
+        )
+
+        def work(connection: "Connection[pymysql.cursors.Cursor]") -> None:
+            try:
+                while (step := schedule.take()) is not None:
+                    self._sessions.check()
+                    for table, sql in step.entries:
+                        execute(connection, sql, f"foreign keys of {table}")
+                    schedule.done(step)
+            except BaseException:
+                schedule.stop()
+                raise
+
+        self._sessions.together([work] * self._jobs)
+
+    def finish(self, events_run: bool) -> None:
+        """Triggers, routines, views and events, in the order that is right.
+
+        The dump tool writes views by name: one WITH CHECK OPTION may come before the view that it checks with. So a
+        view that is refused is tried again when the others are there.
+        """
+
+        def work(connection: "Connection[pymysql.cursors.Cursor]") -> None:
+            refused: list[Entry] = []
+            for entry in self._selection.finish:
+                self._sessions.check()
+                tamed = entry if events_run else self._tamed(entry)
+                if not self._created(connection, tamed, must=entry.kind != "VIEW"):
+                    refused.append(entry)
+                self._progress(len(entry.text))
+            while refused:
+                again = [entry for entry in refused if not self._created(connection, entry, must=False)]
+                if len(again) == len(refused):
+                    self._created(connection, again[0], must=True)
+                refused = again
+
+        self._sessions.together([work])
+
+    def _created(self, connection: "Connection[pymysql.cursors.Cursor]", entry: Entry, must: bool) -> bool:
+        """Whether the server took it; one that it refuses is an error where it ``must``."""
+        try:
+            for sql in self._statements(entry):
+                execute(connection, sql, entry.key)
+        except RestoreFailed:
+            if must:
+                raise
+            for setting in self._settings:  # what the entry has set, it did not set back
+                execute(connection, setting, "the session settings")
+            return False
+        return True
+
+    def _tamed(self, entry: Entry) -> Entry:
+        """An event beside a live schema does not run."""
+        if entry.kind != "EVENT":
+            return entry
+        self.left_out.append(f"{entry.key} was restored disabled, since it would run beside the live schema")
+        return disabled(entry)
+
+    def analyze(self) -> None:
+        """Statistics for the planner."""
+        names = deque(sorted(self._later, key=lambda name: -self._sizes.get(name, 0)))
+
+        def work(connection: "Connection[pymysql.cursors.Cursor]") -> None:
+            while names:
+                self._sessions.check()
+                try:
+                    name = names.popleft()
+                except IndexError:
+                    return
+                table = quote_ident(unspell(name)).encode()
+                execute(connection, b"ANALYZE NO_WRITE_TO_BINLOG TABLE " + table, f"statistics of {name}")
+
+        self._sessions.together([work] * self._jobs)
+
+    def _statements(self, entry: Entry) -> list[bytes]:
+        return [] if entry.kind in FRAME else permitted(moved(entry, self._target.database))
