@@ -54,7 +54,6 @@ _ALWAYS = {
     "character_set_server": "utf8mb4",
     "default_time_zone": "+00:00",
     "lc_messages": "en_US",
-    "local_infile": "0",
     # Not every client that goes away.
     "loose_log_warnings": "1",
     # A server that crashes prints the statement it was at: in a log that would be rows of data on a disk.
