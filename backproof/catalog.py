@@ -16,7 +16,7 @@ from backproof.archive.signing import Signer
 from backproof.errors import BackproofError, BadSignature, Damaged, NotFound
 from backproof.fleet import Fleet
 from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, ProofPart, key, parse
-from backproof.records import Backup, Copy, Kind, Manifest, Proof, Verdict
+from backproof.records import Backup, Copy, Kind, Manifest, Proof
 from backproof.stores import Store
 
 _DOCUMENT_BYTES = 256 * 1024 * 1024
@@ -89,16 +89,36 @@ def manifests(
         NotFound: no store that can be reached has it; says which could not be. Or there is no such store.
         Damaged: its manifest, or the name it lies under, is not what was written; where no store has a better one.
     """
+    return manifests_of(fleet, find(fleet, plan, backup, store)[0])
+
+
+def find(fleet: Fleet, plan: str, backup: str, store: str | None = None) -> tuple[tuple[Backup, ...], tuple[str, ...]]:
+    """The backup that an id or ``latest`` means, and a sentence for each store that might know of a newer one.
+
+    Returns:
+        One backup, as a rule: what lies under one id in two kinds is two, one of which is not what it says.
+
+    Raises:
+        NotFound: as ``manifests``.
+    """
     if store is not None:
         fleet.store(store)
     found = listing(fleet, plan, None if store is None else [store])
     chosen = _choose(found, plan, backup)
+    doubts = (
+        f"store {name} could not be asked, and may hold a newer backup than {chosen[0].id}: {error.fact}"
+        for name, error in found.unreachable
+    )
+    return chosen, tuple(doubts) if backup.startswith("latest") else ()
+
+
+def manifests_of(fleet: Fleet, chosen: Sequence[Backup]) -> Iterator[tuple[Manifest, str]]:
+    """What ``manifests`` gives, of backups that were found."""
     refused: BackproofError | None = None
     some = False
-    for copy in sorted(chosen.copies, key=lambda copy: not copy.archive):
-        if not copy.manifest:
-            continue
-        name = Name(plan, chosen.kind, chosen.taken_at, MANIFEST)
+    places = [(backup, copy) for backup in chosen for copy in backup.copies if copy.manifest]
+    for backup, copy in sorted(places, key=lambda place: not place[1].archive):
+        name = Name(backup.plan, backup.kind, backup.taken_at, MANIFEST)
         try:
             read = read_manifest(fleet.store(copy.store), name, fleet.signer)
         except BackproofError as error:
@@ -107,7 +127,7 @@ def manifests(
             some = True
             yield read, copy.store
     if not some:
-        raise refused or NotFound(f"no store has a manifest of {backup} of plan {plan}", "Run `backproof list`.")
+        raise refused or NotFound(f"no store has a manifest of {chosen[0].id}", "Run `backproof list`.")
 
 
 def read_manifest(store: Store, name: Name, signer: Signer) -> Manifest:
@@ -162,17 +182,37 @@ def _backup(fleet: Fleet, plan: str, kind: Kind, taken_at: datetime, places: _Pl
     if not any(copy.manifest for copy in copies):
         return None
     name = Name(plan, kind, taken_at, MANIFEST)
-    distrusted: list[datetime] = []
+    proofs, distrusted_at = _proofs(fleet, name, copies)
+    verdicts = {proof.store: proof for proof in proofs if proof.verdict != "could-not-run"}  # the newest comes last
+    passed = [proof.finished_at for proof in verdicts.values() if proof.verdict == "passed"]
+    failed = [proof.finished_at for proof in verdicts.values() if proof.verdict == "failed"]
+    marked = tuple(
+        copy.model_copy(update={"verdict": verdicts[copy.store].verdict}) if copy.store in verdicts else copy
+        for copy in copies
+    )
     return Backup(
         plan=plan,
         id=name.id,
         kind=kind,
         taken_at=taken_at,
-        copies=copies,
-        proven_at=_newest_proof(fleet, name, copies, "passed", distrusted),
-        failed_at=_newest_proof(fleet, name, copies, "failed", distrusted),
-        distrusted_at=max(distrusted, default=None),
+        copies=marked,
+        proven_at=max(passed) if passed and _some_whole(fleet, name, marked) else None,
+        failed_at=max(failed, default=None),
+        distrusted_at=distrusted_at,
     )
+
+
+def _some_whole(fleet: Fleet, name: Name, copies: Sequence[Copy]) -> bool:
+    """Whether a copy is left that did not fail, with an archive as long as its own signed manifest says."""
+    for copy in copies:
+        if copy.archive and copy.manifest and copy.verdict != "failed":
+            try:
+                manifest = read_manifest(fleet.store(copy.store), name, fleet.signer)
+            except BackproofError:
+                continue
+            if manifest.stored_bytes == copy.stored_bytes:
+                return True
+    return False
 
 
 def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
@@ -187,22 +227,25 @@ def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
     )
 
 
-def _newest_proof(
-    fleet: Fleet, name: Name, copies: Sequence[Copy], verdict: Verdict, distrusted: list[datetime]
-) -> datetime | None:
-    """The newest proof of that verdict whose signature holds; a forged one is passed over, and noted."""
-    held = {(at, copy.store) for copy in copies for at, said in copy.proofs if said == verdict}
-    for at, store in sorted(held, reverse=True):
-        try:
-            proof = read_proof(fleet.store(store), name.with_part(ProofPart(at, verdict)), fleet.signer)
-        except BadSignature:
-            distrusted.append(at)
-            continue
-        except BackproofError:
-            continue
-        if proof.verdict == verdict:
-            return at
-    return None
+def _proofs(fleet: Fleet, name: Name, copies: Sequence[Copy]) -> tuple[list[Proof], datetime | None]:
+    """Every proof whose signature holds, oldest first; and when the newest was made that nobody trusted signed."""
+    found: list[Proof] = []
+    distrusted: list[datetime] = []
+    for at, verdict in sorted({each for copy in copies for each in copy.proofs}):
+        place = name.with_part(ProofPart(at, verdict))
+        doubted = False
+        for copy in copies:
+            if (at, verdict) in copy.proofs:
+                try:
+                    found.append(read_proof(fleet.store(copy.store), place, fleet.signer))
+                    break
+                except BadSignature:
+                    doubted = True
+                except BackproofError:
+                    continue
+        else:
+            distrusted += [at] * doubted
+    return found, max(distrusted, default=None)
 
 
 def _document(store: Store, name: str) -> bytes:
@@ -215,10 +258,14 @@ def _document(store: Store, name: str) -> bytes:
     return bytes(document)
 
 
-def _choose(found: Listing, plan: str, backup: str) -> Backup:
-    for candidate in found.backups:
-        if backup in ("latest", candidate.id) or (backup == "latest-proven" and candidate.proven_at):
-            return candidate
+def _choose(found: Listing, plan: str, backup: str) -> tuple[Backup, ...]:
+    fitting = [
+        candidate
+        for candidate in found.backups
+        if backup in ("latest", candidate.id) or (backup == "latest-proven" and candidate.proven_at)
+    ]
+    if fitting:
+        return tuple(candidate for candidate in fitting if candidate.id == fitting[0].id)
     missing = "; ".join(f"store {store} could not be asked: {error.fact}" for store, error in found.unreachable)
     what = "no backup" if backup.startswith("latest") else f"no backup {backup}"
     raise NotFound(

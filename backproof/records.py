@@ -223,6 +223,8 @@ class Copy(Record):
     manifest: bool
     stored_bytes: int | None
     proofs: tuple[tuple[datetime, Verdict], ...] = ()
+    verdict: Verdict | None = None
+    """Of the newest proof of this very copy that passed or failed, its signature checked."""
 
 
 class Backup(Record):
@@ -234,9 +236,10 @@ class Backup(Record):
     taken_at: datetime
     copies: tuple[Copy, ...]
     proven_at: datetime | None = None
-    """The newest proof that passed, its signature checked."""
+    """The newest proof that passed, its signature checked, where no later one of the same copy failed and a whole copy
+    is left."""
     failed_at: datetime | None = None
-    """The newest proof that failed, its signature checked."""
+    """The newest proof that failed, its signature checked, where no later one of the same copy passed."""
     distrusted_at: datetime | None = None
     """The newest proof that does not count, since no key this fleet trusts signed it."""
 

@@ -1,11 +1,11 @@
 """The flow ``verification``: prove one copy of one backup."""
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from backproof import catalog
-from backproof.errors import BackproofError, NotFound
+from backproof.errors import BackproofError
 from backproof.records import Proof
 from blocks import load_fleet
 from flows.naming import run_name, tag
@@ -47,15 +47,11 @@ def verification(plan: str, backup: str = "latest", store: str | None = None) ->
 
 def _choose(plan: str, backup: str, store: str | None) -> tuple[str, str]:
     fleet = load_fleet(plan)
-    if store is not None:
-        manifest, place = catalog.manifest(fleet, plan, backup, store)
-        return manifest.id, place
-    listing = catalog.listing(fleet, plan)
-    for candidate in listing.backups:
-        holding = [copy.store for copy in candidate.copies if copy.manifest]
-        if holding and backup in ("latest", candidate.id):
-            return candidate.id, max(holding, key=fleet.plan(plan).stores.index)
-    raise NotFound(f"no store that can be reached has backup {backup} of plan {plan}", "`backproof list` shows them.")
+    chosen, doubts = catalog.find(fleet, plan, backup, store)
+    for doubt in doubts:
+        get_run_logger().warning(doubt)
+    holding = [copy.store for each in chosen for copy in each.copies if copy.manifest]
+    return chosen[0].id, store or max(holding, key=fleet.plan(plan).stores.index)
 
 
 def _run(plan: str, backup: str, store: str, found: Proof | BaseException) -> VerificationRun:

@@ -126,11 +126,18 @@ def _run(engine: "Engine", check: Check, taken_at: datetime) -> CheckResult:
 
 
 def _reason(error: Exception) -> str:
-    """The driver's first line names the fault; further lines, and any line on a bad value, may quote rows."""
+    """What is wrong with the statement, in the driver's first line; anything else may quote a row, and is not told."""
     cause = getattr(error, "orig", None) or error
-    if str(getattr(cause, "pgcode", "") or "").startswith("22"):
-        return f"{type(cause).__name__}, a value the statement could not take"
-    return str(cause).splitlines()[0]
+    state = str(getattr(cause, "pgcode", "") or "")
+    number = cause.args[0] if cause.args and isinstance(cause.args[0], int) else 0
+    code = state or number
+    if not code or state.startswith(_ABOUT_STATEMENTS) or number in _NUMBERS_ABOUT_STATEMENTS:
+        return str(cause).splitlines()[0]
+    return f"{type(cause).__name__} {code}, whose text is not told: it may quote a row"
+
+
+_ABOUT_STATEMENTS = ("42", "25", "3F", "3D", "57")
+_NUMBERS_ABOUT_STATEMENTS = frozenset({1046, 1049, 1054, 1064, 1142, 1143, 1146, 1305, 1356, 1370, 1792, 1969})
 
 
 def _shown(value: object) -> str:

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from backproof.archive.manifest import archive_name
@@ -149,7 +150,8 @@ def _write(to: Path, chunks: Iterator[bytes]) -> None:
     except OSError as error:
         raise _refused(to, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _refused(to: Path, error: OSError) -> Permanent:

@@ -29,7 +29,8 @@ def from_a_good_copy(fleet: Fleet, plan: str, backup: str, store: str | None, us
         BackproofError: that of the first copy, where none is good; of ``use``, at once, where it is not about the copy.
     """
     refused: list[tuple[str, BackproofError]] = []
-    for manifest, place in catalog.manifests(fleet, plan, backup, store):
+    chosen, doubts = catalog.find(fleet, plan, backup, store)
+    for manifest, place in catalog.manifests_of(fleet, chosen):
         try:
             archive = catalog.open_archive(fleet, manifest, place)
         except (Damaged, NotFound, StoreUnavailable) as error:
@@ -40,7 +41,8 @@ def from_a_good_copy(fleet: Fleet, plan: str, backup: str, store: str | None, us
         except (Damaged, StoreUnavailable) as error:
             refused.append((place, error))
         else:
-            return given, tuple(f"the copy in {passed} was passed over: {error.fact}" for passed, error in refused)
+            passed_over = (f"the copy in {passed} was passed over: {error.fact}" for passed, error in refused)
+            return given, (*doubts, *passed_over)
     if len(refused) == 1:
         raise refused[0][1]
     others = "; ".join(f"{passed}: {error.fact}" for passed, error in refused[1:])

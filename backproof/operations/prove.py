@@ -4,6 +4,7 @@
 and every check holds. Whatever can't be run is ``could-not-run``; it says what to do, and is never a pass.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -180,7 +181,9 @@ def _place(fleet: Fleet, engine: Engine, manifest: Manifest, watch: Stopwatch) -
 def _temporary_database(fleet: Fleet, engine: Engine, manifest: Manifest) -> Iterator[Target]:
     """A database on the plan's own server. One at a time, so that what a killed run left is known to be nobody's."""
     live = fleet.restorer(manifest.plan)
-    target = live.to(f"backproof_verify_{manifest.plan.replace('-', '_')}"[:63])
+    # Of this plan of this fleet and no other's: what a killed run left is dropped before the next.
+    mark = hashlib.sha256(f"{fleet.spec.fleet} {manifest.plan} {live}".encode()).hexdigest()[:10]
+    target = live.to(f"backproof_verify_{manifest.plan.replace('-', '_')[:30]}_{mark}")
     with engine.lock(live, f"verify {manifest.plan}"):
         engine.drop(target)
         engine.create(target, manifest)

@@ -14,7 +14,7 @@ from deployments.cli.wording import moment, several, size
 if TYPE_CHECKING:
     from backproof.catalog import Listing
     from backproof.fleet import Fleet
-    from backproof.records import Backup, Manifest, Proof
+    from backproof.records import Backup, Copy, Manifest, Proof
 
 
 @click.command("list", short_help="List backups, their copies, and which are proven.")
@@ -64,7 +64,7 @@ def _all_unreachable(fleet: "Fleet", plan: str, listing: "Listing") -> bool:
 
 def _backup(backup: "Backup") -> dict[str, object]:
     document = backup.model_dump(mode="json", exclude={"copies"})
-    document["proven"] = _is_proven(backup)
+    document["proven"] = backup.proven_at is not None
     document["copies"] = [
         {
             **copy.model_dump(mode="json", exclude={"proofs"}),
@@ -77,21 +77,20 @@ def _backup(backup: "Backup") -> dict[str, object]:
     return document
 
 
-def _is_proven(backup: "Backup") -> bool:
-    """A later failure takes a proof back."""
-    return backup.proven_at is not None and (backup.failed_at is None or backup.failed_at < backup.proven_at)
-
-
 def _proven_in_words(backup: "Backup") -> str:
-    if _is_proven(backup):
+    if backup.proven_at is not None:
         return moment(backup.proven_at)
     return "no" if backup.failed_at is None else f"FAILED {moment(backup.failed_at)}"
 
 
 def _copies_in_words(backup: "Backup") -> str:
-    return ", ".join(
-        copy.store if copy.archive and copy.manifest else f"{copy.store} (incomplete)" for copy in backup.copies
-    )
+    return ", ".join(f"{copy.store}{_doubt(copy)}" for copy in backup.copies)
+
+
+def _doubt(copy: "Copy") -> str:
+    if not (copy.archive and copy.manifest):
+        return " (incomplete)"
+    return " (FAILED)" if copy.verdict == "failed" else ""
 
 
 def _bytes(backup: "Backup") -> int | None:
@@ -115,7 +114,7 @@ def _say_list(listings: "dict[str, Listing]") -> None:
         for backup in backups
     ]
     speaking.print_table(["Plan", "Backup", "Kind", "Size", "Copies", "Proven (UTC)"], rows, right=["Size"])
-    proven = sum(_is_proven(backup) for backup in backups)
+    proven = sum((backup.proven_at is not None) for backup in backups)
     speaking.say("")
     speaking.say(f"{several(len(backups), 'backup')}, {proven} proven.")
 

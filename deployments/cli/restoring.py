@@ -73,7 +73,7 @@ def restore_command(
     from backproof.operations.restore import lacks, restore
 
     fleet = session.fleet(plan)
-    manifest, store = catalog.manifest(fleet, plan, backup, store)
+    manifest, _ = catalog.manifest(fleet, plan, backup, store)
     for lack in lacks(fleet, plan, manifest.id, into, store):
         made = create_missing_roles and lack.kind == "role"
         speaking.warn(f"the server lacks {lack.kind} {lack.name}. " + ("It is made now." if made else lack.remedy))
@@ -81,7 +81,7 @@ def restore_command(
         restored = restore(
             fleet,
             plan,
-            manifest.id,
+            backup,
             into,
             store=store,
             tables=tables,

@@ -123,10 +123,16 @@ def ensure_api(state_folder: Path | None = None, idle_seconds: float = IDLE_SECO
         _require_somebody_at(url)
         return url
     folder = (state_folder or default_state_folder(os.environ)) / f"prefect-{version('prefect')}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _hold(folder / "in-use")
-    with _locked(folder / "starting"):
-        server = _running(folder) or start(folder, idle_seconds=idle_seconds)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _hold(folder / "in-use")
+        with _locked(folder / "starting"):
+            server = _running(folder) or start(folder, idle_seconds=idle_seconds)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the private Prefect server can't use {folder}: {error.strerror or error}",
+            "Make room there and let us write, or name another folder in XDG_STATE_HOME, or set PREFECT_API_URL.",
+        ) from None
     os.environ.update(server.environment(), PREFECT_HOME=str(folder))
     # What a failed run leaves in cycles holds times made by pydantic, which can crash if it frees them during shutdown.
     atexit.register(gc.collect)

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from deployments.servers.processes import is_running
@@ -75,7 +76,11 @@ def main() -> None:
             if options.in_use
             else owner_gone(int(options.owner[0]), options.owner[1])
         )
-        remove = lambda: options.record.unlink(missing_ok=True)  # noqa: E731
+
+        def remove() -> None:
+            with suppress(OSError):  # a record that stays names a process that is gone
+                options.record.unlink(missing_ok=True)
+
         threading.Thread(target=end_when, args=(over, remove), daemon=True).start()
 
     import uvicorn  # after the watch began: the import that follows takes seconds

@@ -149,3 +149,60 @@ def test_an_archive_of_another_length_is_refused_before_it_is_read(fleet: Fleet)
     manifest, store = catalog.manifest(fleet, PLAN)
     with pytest.raises(Damaged, match="bytes long"):
         catalog.open_archive(fleet, manifest, store)
+
+
+def archive_file(fleet: Fleet, store: str) -> Path:
+    (found,) = Path(str(fleet.store(store).location())).rglob("*.sql.gz*")
+    return found
+
+
+def test_each_copy_has_a_verdict_of_its_own(fleet: Fleet) -> None:
+    archive = put(fleet, "near")
+    put(fleet, "far")
+    prove(fleet, "near", archive, "passed", 1, fleet)
+    prove(fleet, "near", archive, "failed", 2, fleet)
+    (backup,) = catalog.backups(fleet, PLAN)
+    assert (backup.proven_at, backup.failed_at) == (None, FIRST + timedelta(hours=2))
+    prove(fleet, "far", archive, "passed", 3, fleet)
+    (backup,) = catalog.backups(fleet, PLAN)
+    assert backup.proven_at == FIRST + timedelta(hours=3)
+    assert backup.failed_at == FIRST + timedelta(hours=2)
+    assert {copy.store: copy.verdict for copy in backup.copies} == {"near": "failed", "far": "passed"}
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "forged manifest"])
+def test_what_was_proven_and_is_whole_nowhere_any_more_is_not_proven(fleet: Fleet, harm: str) -> None:
+    archive = put(fleet, "near")
+    prove(fleet, "near", archive, "passed", 1, fleet)
+    assert catalog.backups(fleet, PLAN)[0].proven_at is not None
+    file = archive_file(fleet, "near")
+    if harm == "forged manifest":
+        file.with_name(f"{archive.manifest.id}.manifest.json").write_bytes(b"{}")
+    elif harm == "cut":
+        file.write_bytes(file.read_bytes()[:10])
+    else:
+        file.unlink()
+    assert [backup.proven_at for backup in catalog.backups(fleet, PLAN)] == [None]
+    with pytest.raises(NotFound):
+        catalog.manifest(fleet, PLAN, "latest-proven")
+
+
+def test_a_manifest_planted_under_another_kind_hides_no_good_one_and_is_not_proven(fleet: Fleet) -> None:
+    archive = put(fleet, "near")
+    prove(fleet, "near", archive, "passed", 1, fleet)
+    there = archive_file(fleet, "near").parent
+    other = there.with_name("monthly" if there.name != "monthly" else "daily")
+    other.mkdir()
+    for file in there.iterdir():
+        (other / file.name).write_bytes(file.read_bytes())
+    assert sorted(backup.proven_at is not None for backup in catalog.backups(fleet, PLAN)) == [False, True]
+    found, _ = catalog.manifest(fleet, PLAN, archive.manifest.id)
+    assert found == archive.manifest
+
+
+def test_a_store_that_can_not_be_asked_may_hold_a_newer_one_and_that_is_said(fleet: Fleet, tmp_path: Path) -> None:
+    put(fleet, "near")
+    (tmp_path / "far").write_text("no folder")
+    chosen, doubts = catalog.find(fleet, PLAN, "latest")
+    assert [backup.id for backup in chosen] == ["backup_2025-11-07_020000"]
+    assert ["far" in doubt for doubt in doubts] == [True]

@@ -154,8 +154,8 @@ def message(error: psycopg2.Error) -> str:
     """The server's primary message with its SQLSTATE; values that it quotes from rows are blanked."""
     state = error.pgcode or ""
     text = " ".join((error.diag.message_primary or _first_line(str(error))).split())
-    if state == "P0001":
-        # Written by the database's own code: it may say anything, a customer's name too.
+    if state == "P0001" or re.search(r"\bfunction\b", error.diag.context or ""):
+        # Written by the database's own code, or about a value in it: it may say anything, a customer's name too.
         text = "a function of the database raised an exception"
     elif state.startswith("22"):
         text = re.sub(r'"[^"]*"', '"…"', text)
