@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from backproof.engines.mysql import ENGINE, binaries, findings, point
+from backproof.engines.mysql import ENGINE, binaries, findings, locks
 from backproof.engines.mysql.privileges import matches, most_specific
 from backproof.errors import AccessDenied, BackproofError
 from backproof.records import Finding, Target
@@ -75,7 +75,7 @@ def test_an_account_with_the_printed_grants_dumps_everything(shop: Shop) -> None
     assert source.manifest.tables == everything.tables
     assert source.manifest.entries == everything.entries
     assert source.manifest.database.globals == everything.database.globals
-    assert source.manifest.database.server["consistent_point"] == point.STAGES.name
+    assert source.manifest.database.server["consistent_point"] == locks.STAGES.name
     assert not any("Accounts and roles" in sentence for sentence in source.manifest.database.not_carried)
 
 
@@ -354,7 +354,7 @@ def test_what_a_dump_can_not_carry_as_it_is_is_a_warning(shop: Shop, monkeypatch
         shop.admin,
         "CREATE TABLE ver (a int) WITH SYSTEM VERSIONING; CREATE TABLE merged (a int) ENGINE=MERGE UNION=(my)",
     )
-    monkeypatch.setattr(point, "LOCKED_BYTES", 0)
+    monkeypatch.setattr(locks, "LOCKED_BYTES", 0)
     found = {finding.check: finding for finding in ENGINE.findings(shop.admin)}
     assert "ver" in found["system-versioned tables"].found
     assert "merged" in found["tables without rows of their own"].found

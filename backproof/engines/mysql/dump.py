@@ -1,31 +1,24 @@
 """A dump of one moment: several runs of the dump tool, all of whose snapshots began while nobody could commit.
 
 One run for the definitions, held in memory, and one or more for rows, which stay in the pipes until somebody asks for
-them. That a run has begun its snapshot shows in its first bytes: the tool buffers 4096, which is more than it writes
-before it (strace shows a first ``write`` after ``START TRANSACTION`` and the list of tables).
+them.
 """
 
-import select
-import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from backproof import subprocesses
 from backproof.engines import PIECE_BYTES, Piece
-from backproof.engines.mysql import binaries, dumptool, privileges
+from backproof.engines.mysql import binaries, dumptool, privileges, runs
 from backproof.engines.mysql.globals import read_globals, read_server_facts, read_settings
-from backproof.engines.mysql.inventory import TableFacts, not_carried
+from backproof.engines.mysql.inventory import not_carried
+from backproof.engines.mysql.locks import Method
 from backproof.engines.mysql.names import quote_ident, spell
-from backproof.engines.mysql.patience import PatientPipe, patient
 from backproof.engines.mysql.pieces import pieces
-from backproof.engines.mysql.point import LOCK_SECONDS, Method, Point, consistent_point
-from backproof.engines.mysql.shares import Share, shares
-from backproof.engines.mysql.text import COMPLETE, entries, schema_comment, split_definitions
+from backproof.engines.mysql.point import LOCK_SECONDS, WAIT, Point, consistent_point, listed
+from backproof.engines.mysql.runs import Run
+from backproof.engines.mysql.text import entries, schema_comment, split_definitions
 from backproof.errors import AccessDenied, Busy, Damaged, DumpFailed
 from backproof.records import Database, Inventory, Section, Target
 
@@ -33,32 +26,20 @@ ATTEMPTS = 3
 """How often a point is opened where objects change while that is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A run of the dump tool that writes rows."""
-
-    share: Share
-    running: subprocesses.Running
-    rows: PatientPipe
-
-
 class MysqlDump:
     """An open consistent point of a schema. Made by ``open_dump``."""
 
     def __init__(
-        self, database: Database, point: Point, schema: bytes, finish: bytes, opening: bytes, runs: Sequence[Run]
+        self, database: Database, point: Point, schema: bytes, finish: bytes, opening: bytes, rows: Sequence[Run]
     ) -> None:
         self.database = database
         self._point = point
         self._schema = schema
         self._finish = finish
         self._opening = opening
-        self._runs = runs
-        self._opener = threading.get_ident()
-        self._unfinished = len(runs)
-        self._counting = threading.Lock()
-        self._passed: Counter[str] = Counter()
-        self._drained = threading.Event()
+        self._rows = rows
+        self._passed: dict[str, int] = {}
+        self._inventories: list[Inventory] = []
 
     def schema(self) -> Iterator[Piece]:
         """Definitions, in pieces of whole entries."""
@@ -66,7 +47,7 @@ class MysqlDump:
 
     def data(self) -> Sequence[Iterator[Piece]]:
         """One stream for each run that writes rows."""
-        return [self._stream(run) for run in self._runs]
+        return [self._stream(run) for run in self._rows]
 
     def finish(self) -> Iterator[Piece]:
         """Triggers, events, routines and views, in pieces of whole entries."""
@@ -75,50 +56,44 @@ class MysqlDump:
     def inventory(self) -> Inventory:
         """Objects as the point was opened, rows as it shows them.
 
-        A table without transactions that nobody could lock is in no snapshot: what is counted is what the dump holds.
-        From another thread than the one that opened the dump, this waits until all of it has passed.
+        A table without transactions that nobody could lock is in no snapshot. Of such a one the dump holds what it
+        holds: once all of its rows have passed, their number is put right here, in what was returned before too.
         """
-        catalogue = self._point.catalogue
-        carried = [facts for facts in catalogue.tables.values() if facts.carried]
-        moving = [facts for facts in carried if self._moving(facts)]
-        counted = self._point.count([facts for facts in carried if not self._moving(facts)])
-        if moving and threading.get_ident() != self._opener:
-            self._drained.wait()
-        if self._drained.is_set():
-            counted |= {facts.name: self._passed[facts.name] for facts in moving}
-        else:
-            counted |= self._point.count(moving)
-        found = {spell(name): number for name, number in counted.items()}
-        return Inventory(rows=found, objects=tuple(catalogue.objects), needs=dict(catalogue.needs))
+        point = self._point
+        carried = [facts for facts in point.catalogue.tables.values() if facts.carried]
+        rows = {spell(name): number for name, number in point.count(carried).items()}
+        found = Inventory(rows=rows, objects=tuple(point.catalogue.objects), needs=dict(point.catalogue.needs))
+        self._inventories.append(found)
+        self._put_right()
+        return found
 
-    def _moving(self, facts: TableFacts) -> bool:
-        return not facts.transactional and facts.name not in self._point.locked
+    def _put_right(self) -> None:
+        for inventory in self._inventories:
+            for name, facts in self._point.catalogue.tables.items():
+                if spell(name) in self._passed and not facts.transactional and name not in self._point.locked:
+                    inventory.rows[spell(name)] = self._passed[spell(name)]
 
     def _stream(self, run: Run) -> Iterator[Piece]:
         columns = {spell(facts.name): facts.columns for facts in run.share.tables}
-        names = {spell(facts.name): facts.name for facts in run.share.tables}
+        passed = dict.fromkeys(columns, 0)
         try:
             for piece in _last_after(pieces(run.rows, columns), partial(self._ended_well, run)):
-                self._passed[names[piece.table or ""]] += piece.rows
+                passed[piece.table or ""] += piece.rows
                 yield piece
         except BaseException as error:
             # A count that runs elsewhere is of no use now, and would keep the failed backup waiting.
             self._point.cancel()
-            self._drained.set()
             if isinstance(error, DumpFailed):
                 dumptool.judge("rows", run.running)
                 # A table that is gone when its turn comes is left out by the tool, which ends with success.
-                expect_unchanged(self._point, run.share)
+                self._point.expect_unchanged(run.tables)
             raise
-        with self._counting:
-            self._unfinished -= 1
-            if not self._unfinished:
-                self._drained.set()
+        self._passed.update(passed)
+        self._put_right()
 
     def _ended_well(self, run: Run) -> None:
         dumptool.judge("rows", run.running)
-        self._point.check()
-        expect_unchanged(self._point, run.share)
+        self._point.expect_unchanged(run.tables)
 
 
 @contextmanager
@@ -179,59 +154,18 @@ def _open(
 def _start(
     stack: ExitStack, point: Point, tool: binaries.Program, jobs: int, methods: Sequence[Method] | None
 ) -> MysqlDump:
-    options = stack.enter_context(dumptool.option_file(point.target, tool.flavour))
-
-    def run(argv: list[str]) -> subprocesses.Running:
-        running = stack.enter_context(subprocesses.stream(argv, env=dumptool.ENVIRONMENT))
-        # A dump may be left before its end: then nobody asks for an exit status.
-        stack.callback(running.stop, 0)
-        return running
-
-    schema = point.target.database
     with point.held(methods) as deadline:
-        definitions = run(dumptool.definitions(tool.path, tool.flavour, options, schema))
-        rows = [(share, run(_rows(share, point, tool, options))) for share in _shares(point, jobs)]
-        begun([definitions, *(running for _, running in rows)], deadline)
-    runs = [Run(share, running, PatientPipe(running.stdout)) for share, running in rows]
-    stack.enter_context(patient([each.rows for each in runs]))
-    text = _whole_text(definitions)
+        definitions, found = runs.begin(stack, point, tool, jobs, deadline)
+    text = runs.whole_text(definitions)
     if changes := point.catalogue.changes(point.now()):
-        raise Busy(f"objects changed while the dump began: {_listed(changes)}", _WAIT)
+        raise Busy(f"objects changed while the dump began: {listed(changes)}", WAIT)
+    schema = point.target.database
     ignore_case = point.rows("SELECT @@lower_case_table_names") != [(0,)]
     try:
         first, last = split_definitions(text, schema, ignore_case)
     except Damaged as error:
         raise DumpFailed(f"the dump tool wrote what we can't read: {error.fact}", error.remedy) from error
-    return MysqlDump(_identify(point, tool), point, first, last, schema_comment(schema, ignore_case), runs)
-
-
-def _shares(point: Point, jobs: int) -> list[Share]:
-    return shares((facts for facts in point.catalogue.tables.values() if facts.carried), jobs)
-
-
-def _rows(share: Share, point: Point, tool: binaries.Program, options: Path) -> list[str]:
-    names = [facts.name for facts in share.tables]
-    argv = partial(dumptool.rows, tool.path, tool.flavour, options, point.target.database, by_key=share.by_key)
-    if not share.everything_but:
-        return argv(tables=names)
-    mine = set(names)
-    return argv(but=[name for name in point.catalogue.tables if name not in mine])
-
-
-def begun(runs: Sequence[subprocesses.Running], deadline: float) -> None:
-    """Wait until each run has begun its snapshot, which its first bytes tell; one that failed is told later.
-
-    Raises:
-        Busy: one has not, and writers have waited long enough.
-    """
-    for running in runs:
-        left = max(0.0, deadline - time.monotonic())
-        readable, _, _ = select.select([running.stdout], [], [], left)
-        if not readable:
-            raise Busy(
-                "the dump tool did not begin in time, and writers were let go",
-                "Try again when the server is less busy.",
-            )
+    return MysqlDump(_identify(point, tool), point, first, last, schema_comment(schema, ignore_case), found)
 
 
 def expect_sight(point: Point) -> None:
@@ -253,20 +187,6 @@ def expect_sight(point: Point) -> None:
         )
 
 
-def expect_unchanged(point: Point, share: Share) -> None:
-    """That the tables of a share are still what they were at the point, and not others in their place.
-
-    Raises:
-        Busy: names those that are not.
-    """
-    mine = [facts.name for facts in share.tables]
-    if changes := point.catalogue.tables_changed(mine, point.tables_now()):
-        raise Busy(f"tables changed during the dump: {_listed(changes)}", _WAIT)
-
-
-_WAIT = "Run the backup again when the migration or job that does so has ended."
-
-
 def _identify(point: Point, tool: binaries.Program) -> Database:
     found, unread = read_globals(point)
     return Database(
@@ -280,14 +200,6 @@ def _identify(point: Point, tool: binaries.Program) -> Database:
         globals=found,
         not_carried=(*not_carried(point.catalogue, point.locked), *unread),
     )
-
-
-def _whole_text(running: subprocesses.Running) -> bytes:
-    text = running.stdout.read()
-    dumptool.judge("definitions", running)
-    if not COMPLETE.search(text[-1024:]):
-        raise DumpFailed("the dump of the definitions ends without its closing words", "Run the backup again.")
-    return text
 
 
 def _last_after(stream: Iterator[Piece], check: Callable[[], None]) -> Iterator[Piece]:
@@ -309,7 +221,3 @@ def whole_entries(section: Section, text: bytes, opening: bytes, piece_bytes: in
             start = end
         end += len(entry.text)
     yield Piece(section, None, (), 0, (opening if start else b"") + text[start:], b"", b"")
-
-
-def _listed(changes: Sequence[str]) -> str:
-    return ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")

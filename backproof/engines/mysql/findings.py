@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pymysql
 
-from backproof.engines.mysql import binaries, point, sight
+from backproof.engines.mysql import binaries, locks, sight
 from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.names import spell
 from backproof.engines.mysql.patience import NUDGE_SECONDS
@@ -89,7 +89,7 @@ def _without_transactions(asked: Asked) -> Iterator[Finding]:
     elsewhere = [spell(facts.name) for facts in asked.catalogue.tables.values() if not facts.carried]
     named, size = listed([spell(facts.name) for facts in tables]), sum(facts.data_bytes for facts in tables)
     check = "tables without transactions"
-    if tables and size > point.LOCKED_BYTES:
+    if tables and size > locks.LOCKED_BYTES:
         found = f"{named}: {size / 1e6:,.0f} MB, too much to lock; their rows are of the time at which each is read"
         yield warning(check, found, "Convert them to InnoDB.", f"{check}: {named}, not of the backup's one moment")
     elif tables and "LOCK TABLES" not in asked.held:

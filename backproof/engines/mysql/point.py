@@ -4,33 +4,25 @@ Commits are held by the mildest lock the account may take, for as long as it tak
 and no longer than a limit. Then writers go on and the snapshots stay. That the lock held is checked: the position in
 the binary log is the same at its begin and its end, and it is released by the session that took it.
 
-``BACKUP STAGE BLOCK_COMMIT`` (MariaDB; RELOAD)
-    Commits and definitions wait. No open transaction is waited for, only a running change of a table without them.
-``FLUSH TABLES WITH READ LOCK`` (MySQL; RELOAD)
-    Every write waits.
-``LOCK TABLES … READ`` (LOCK TABLES)
-    Waits for every open transaction that wrote to the schema, and meanwhile whoever writes there waits.
-
 Definitions are in no snapshot: see ``inventory``. Tables without transactions are in none either: while they are small,
 and the account may lock them, they stay locked against writing until the dump has ended.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pymysql
 from pymysql.connections import Connection
 
-from backproof.engines.mysql import connect, inventory
+from backproof.engines.mysql import connect, inventory, locks
 from backproof.engines.mysql.binaries import Flavour, flavour_of
 from backproof.engines.mysql.inventory import Catalogue, TableFacts
-from backproof.engines.mysql.names import quote_ident
-from backproof.errors import AccessDenied, BackproofError, Busy, ConnectionLost, DumpFailed
+from backproof.engines.mysql.locks import Method
+from backproof.errors import Busy, ConnectionLost, DumpFailed
 from backproof.records import Target
 
 LOCK_SECONDS = 10
@@ -39,38 +31,13 @@ LOCK_SECONDS = 10
 HOLD_SECONDS = 10.0
 """How long commits are held at most."""
 
-LOCKED_BYTES = 256 * 1024 * 1024
-"""Tables without transactions are locked while all of them are read, if they are no larger than this together."""
+WAIT = "Run the backup again when the migration or job that does so has ended."
 
 _ONE_YEAR = 31_536_000
 
 # A connection that holds a snapshot is idle for hours, and what is asked of it may take as long.
 _OF_MARIADB = ("max_statement_time", "idle_transaction_timeout", "idle_readonly_transaction_timeout")
 _OF_MYSQL = ("max_execution_time",)
-
-_MAY_NOT = frozenset({1044, 1142, 1227})
-_CAN_NOT = frozenset({1064, 1193, 1235})
-
-
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One way to hold commits."""
-
-    name: str
-    take: tuple[str, ...]
-    """From the last of these on, writers wait."""
-    release: str
-    everywhere: bool
-    """Whether nobody on the server can commit, and not just nobody in the schema."""
-
-
-STAGES = Method(
-    "BACKUP STAGE BLOCK_COMMIT",
-    ("BACKUP STAGE START", "BACKUP STAGE FLUSH", "BACKUP STAGE BLOCK_DDL", "BACKUP STAGE BLOCK_COMMIT"),
-    "BACKUP STAGE END",
-    everywhere=True,
-)
-GLOBAL = Method("FLUSH TABLES WITH READ LOCK", ("FLUSH TABLES WITH READ LOCK",), "UNLOCK TABLES", everywhere=True)
 
 
 class Point:
@@ -112,7 +79,8 @@ class Point:
             AccessDenied: the account may take none.
             ConnectionLost: the session that held the lock is gone.
         """
-        method, since = self._lock(methods or self._methods())
+        choice = methods or locks.methods(self.flavour, self.catalogue.tables.values())
+        method, since = locks.hold(self._watcher, choice)
         try:
             before = self._position()
             self._begin()
@@ -122,7 +90,7 @@ class Point:
             # Whatever it was, nobody must wait for us any longer: with the session its locks end.
             connect.close(self._watcher)
             raise
-        with self._ours():
+        with _ours():
             self._watcher.query(method.release)
         self.held_seconds = time.monotonic() - since
         self.method = method.name
@@ -141,17 +109,26 @@ class Point:
     @contextmanager
     def using(self) -> Iterator[Connection]:
         """The connection of ``rows``, for more than one statement."""
-        with self._watching, self._ours():
+        with self._watching, _ours():
             yield self._watcher
 
     def count(self, tables: Sequence[TableFacts]) -> dict[str, int]:
-        """Rows at the point, by name; from any thread."""
+        """Rows at the point, by name; from any thread.
+
+        Raises:
+            Busy: a table is not any more what it was.
+        """
         found: dict[str, int] = {}
         for batch in inventory.batches(tables):
-            with self._reading, self._ours():
+            with self._reading, _ours():
                 if self._cancelled.is_set():
                     raise ConnectionLost("counting was broken off, since the dump had failed")
-                found |= inventory.count(self._reader, batch)
+                try:
+                    found |= inventory.count(self._reader, batch)
+                except pymysql.Error as error:
+                    if connect.number(error) not in inventory.MOVED:
+                        raise
+                    raise Busy(f"a table changed during the dump: {connect.message(error)}", WAIT) from None
         return found
 
     def now(self) -> Catalogue:
@@ -159,20 +136,19 @@ class Point:
         with self.using() as connection:
             return inventory.take(connection, self.target.database)
 
-    def tables_now(self) -> dict[str, TableFacts]:
-        """Its tables alone."""
-        with self.using() as connection:
-            return inventory.tables(connection, self.target.database)
-
-    def check(self) -> None:
-        """That the tables which are locked still are.
+    def expect_unchanged(self, names: Iterable[str]) -> None:
+        """That these tables are still what they were at the point, and not others in their place.
 
         Raises:
-            ConnectionLost: they are not, so what was read of them is not of one moment.
+            Busy: names those that are not.
+            ConnectionLost: tables that were locked are not any more.
         """
-        if self._keeper is not None:
-            with self._ours():
+        with self.using() as connection:
+            now = inventory.tables(connection, self.target.database)
+            if self._keeper is not None:
                 connect.rows(self._keeper, "SELECT 1")
+        if changes := self.catalogue.tables_changed(names, now):
+            raise Busy(f"tables changed during the dump: {listed(changes)}", WAIT)
 
     def keep(self, stack: ExitStack, lock_seconds: float = LOCK_SECONDS) -> None:
         """Lock tables without transactions, for as long as the context lasts, if they are few enough bytes.
@@ -181,53 +157,20 @@ class Point:
             Busy: somebody writes to one of them all the time.
         """
         tables = [facts for facts in self.catalogue.tables.values() if facts.carried and not facts.transactional]
-        if not tables or sum(facts.data_bytes for facts in tables) > LOCKED_BYTES:
+        if not tables or sum(facts.data_bytes for facts in tables) > locks.LOCKED_BYTES:
             return
         connection = _session(stack, self.target, lock_seconds)
-        statement = _lock_tables([quote_ident(facts.name) for facts in tables])
-        try:
-            connection.query(statement)
-        except pymysql.Error as error:
-            if connect.number(error) in _MAY_NOT:
-                return
-            raise _in_the_way("a read lock on tables without transactions", error) from None
-        self._keeper = connection
-        self.locked = frozenset(facts.name for facts in tables)
+        if locks.keep(connection, tables):
+            self._keeper = connection
+            self.locked = frozenset(facts.name for facts in tables)
 
     def cancel(self) -> None:
         """Stop what another thread is counting here, when nobody wants it any more."""
         self._cancelled.set()
         connect.cancel(self.target, self._reader)
 
-    def _methods(self) -> list[Method]:
-        names = [quote_ident(name) for name, facts in self.catalogue.tables.items() if facts.carried]
-        alone = Method("LOCK TABLES … READ", (_lock_tables(names),), "UNLOCK TABLES", everywhere=False)
-        return [*([STAGES] if self.flavour == "mariadb" else []), GLOBAL, *([alone] if names else [])]
-
-    def _lock(self, methods: Sequence[Method]) -> tuple[Method, float]:
-        for method in methods:
-            since = time.monotonic()
-            try:
-                for statement in method.take:
-                    since = time.monotonic()
-                    self._watcher.query(statement)
-            except pymysql.Error as error:
-                with suppress(pymysql.Error):
-                    self._watcher.query(method.release)
-                if connect.number(error) in _MAY_NOT | _CAN_NOT:
-                    continue
-                raise _in_the_way(method.name, error) from None
-            except BaseException:
-                connect.close(self._watcher)
-                raise
-            return method, since
-        raise AccessDenied(
-            f"{self.target.user} may hold commits in no way, and without that several readers see several moments",
-            f"GRANT RELOAD ON *.*, or LOCK TABLES ON {quote_ident(self.target.database)}.*, to that account.",
-        )
-
     def _begin(self) -> None:
-        with self._ours():
+        with _ours():
             self._reader.query("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             self._reader.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
             ((taken_at,),) = connect.rows(self._reader, "SELECT UTC_TIMESTAMP(6)")
@@ -253,17 +196,13 @@ class Point:
                     return {"file": file, "position": int(position)}
         return {}
 
-    @contextmanager
-    def _ours(self) -> Iterator[None]:
-        try:
-            yield
-        except pymysql.Error as error:
-            if connect.number(error) in inventory.MOVED:
-                raise Busy(
-                    f"a table changed or went during the dump: {connect.message(error)}",
-                    "Run the backup again when the migration or job that does so has ended.",
-                ) from None
-            raise connect.translate(error, DumpFailed) from None
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    try:
+        yield
+    except pymysql.Error as error:
+        raise connect.translate(error, DumpFailed) from None
 
 
 @contextmanager
@@ -297,15 +236,6 @@ def _session(stack: ExitStack, target: Target, lock_seconds: float) -> Connectio
     return connection
 
 
-def _lock_tables(names: Sequence[str]) -> str:
-    return "LOCK TABLES " + ", ".join(f"{name} READ" for name in names)
-
-
-def _in_the_way(lock: str, error: pymysql.Error) -> BackproofError:
-    translated = connect.translate(error, DumpFailed)
-    if isinstance(translated, Busy) or connect.number(error) in inventory.MOVED:
-        return Busy(
-            f"{lock} could not be had: {translated.fact}",
-            "Let the long transaction, change of a table or other backup that is in the way end; then try again.",
-        )
-    return translated
+def listed(changes: Sequence[str], at_most: int = 5) -> str:
+    """The first few of many."""
+    return ", ".join(changes[:at_most]) + (f" and {len(changes) - at_most} more" if len(changes) > at_most else "")

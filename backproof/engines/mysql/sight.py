@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pymysql
 from pymysql.connections import Connection
 
-from backproof.engines.mysql import binaries, inventory, point, privileges
+from backproof.engines.mysql import binaries, inventory, locks, privileges
 from backproof.engines.mysql.binaries import Flavour
 from backproof.engines.mysql.connect import message, number, rows
 from backproof.engines.mysql.grants import ACCOUNTS, pattern
@@ -114,7 +114,7 @@ def routines(asked: Asked) -> Iterator[Finding]:
 def one_moment(asked: Asked) -> Iterator[Finding]:
     """How several readers are brought to one moment."""
     if "RELOAD" in asked.held:
-        way = point.STAGES if asked.flavour == "mariadb" else point.GLOBAL
+        way = locks.STAGES if asked.flavour == "mariadb" else locks.GLOBAL
         yield ok("one moment", f"commits are held for a moment by {way.name}")
     elif "LOCK TABLES" in asked.held:
         found = (
