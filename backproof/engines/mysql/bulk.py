@@ -24,9 +24,12 @@ PACKET_BYTES = 512 * 1024
 
 _AS_TEXT = frozenset(
     b"TINYINT SMALLINT MEDIUMINT INT BIGINT DECIMAL FLOAT DOUBLE DATE TIME DATETIME TIMESTAMP YEAR CHAR VARCHAR"
-    b" TINYTEXT TEXT MEDIUMTEXT LONGTEXT ENUM SET".split()
+    b" TINYTEXT TEXT MEDIUMTEXT LONGTEXT ENUM SET INET4 INET6 UUID".split()
 )
-_AS_DIGITS = frozenset(b"BINARY VARBINARY TINYBLOB BLOB MEDIUMBLOB LONGBLOB".split())
+_AS_DIGITS = frozenset(
+    b"BINARY VARBINARY TINYBLOB BLOB MEDIUMBLOB LONGBLOB BIT GEOMETRY POINT LINESTRING POLYGON MULTIPOINT"
+    b" MULTILINESTRING MULTIPOLYGON GEOMETRYCOLLECTION".split()
+)
 """What the dump tool writes as ``0x…``, or as ``''`` where it is empty."""
 
 _FORMAT = (
@@ -73,7 +76,8 @@ class Bulk:
         given = [by_name[name] for name in named] if named else [each for each in self.columns if _is_visible(each)]
         taken = [_target(number, column) for number, column in enumerate(given)]
         decoded = [
-            b"%b = IF(LEFT(%b, 2) = '0x', UNHEX(SUBSTRING(%b, 3)), %b)" % (_quoted(column), *[variable] * 3)
+            b"%b = IF(LEFT(%b, 2) = '0x', UNHEX(SUBSTRING(%b, 3)), CAST(%b AS BINARY))"
+            % (_quoted(column), *[variable] * 3)
             for column, variable in zip(given, taken, strict=True)
             if column.words[0] in _AS_DIGITS and not _is_computed(column)
         ]
