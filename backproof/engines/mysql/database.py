@@ -69,6 +69,9 @@ def apply_globals(target: Target, manifest: Manifest) -> list[str]:
     """
     failed = []
     with connected(target) as connection:
+        with suppress(pymysql.Error):  # MySQL knows no such mode, and never does so
+            # Else a GRANT to who is not there makes an account without a password.
+            rows(connection, "SET SESSION sql_mode = 'NO_AUTO_CREATE_USER'")
         for what, statement in _grants(target.database, manifest.database.globals):
             try:
                 rows(connection, statement)
@@ -136,7 +139,7 @@ def _check_name(name: str) -> None:
 
 
 def _grants(schema: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What and how; rights first, then who has the roles."""
+    """What and how. Who has which role is of the whole server: between those that are there nothing is changed."""
     everywhere = {**(found.get("accounts") or {}), **(found.get("roles") or {})}
     for grantee, rights in everywhere.items():
         if not _GRANTEE.fullmatch(grantee):
@@ -146,11 +149,6 @@ def _grants(schema: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 f"rights of {grantee} on {place.replace(quote_ident(schema) + '.', '')}",
                 _grant(grantee, place, named),
             )
-    for role, rights in (found.get("roles") or {}).items():
-        for member in rights.get("members") or ():
-            option = " WITH ADMIN OPTION" if member["admin"] else ""
-            if _GRANTEE.fullmatch(member["account"]):
-                yield f"role {role} of {member['account']}", f"GRANT {role} TO {member['account']}{option}"
 
 
 def _places(schema: str, rights: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:

@@ -1,6 +1,7 @@
 """What a server must have before an archive can be restored on it: found without changing anything, and then made."""
 
 import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,7 +11,7 @@ from pymysql.connections import Connection
 
 from backproof.engines import PIECE_BYTES
 from backproof.engines.mysql.connect import connected, rows
-from backproof.engines.mysql.names import quote_ident
+from backproof.engines.mysql.names import quote_account, quote_ident, quote_literal
 from backproof.engines.mysql.privileges import held
 from backproof.records import Lack, Manifest, Target
 
@@ -40,7 +41,7 @@ def lacks(target: Target, manifest: Manifest) -> list[Lack]:
 
 
 def provide(target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
-    """Create missing accounts, locked, and roles; other lacks are a person's to fill.
+    """Create missing accounts, locked, and roles with their members; other lacks are a person's to fill.
 
     Nobody becomes powerful by it. On a scratch server alone they may do everything: views and routines run in their
     names there, and nobody can log in as them.
@@ -49,23 +50,50 @@ def provide(target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
     with connected(target, database=False) as connection:
         scratch = _is_scratch(connection)
         for name in missing:
-            rows(connection, _creation(name))
+            # Whoever unlocks it must give it a password, too.
+            secret = f" IDENTIFIED BY {quote_literal(secrets.token_urlsafe(24))}" if _is_account(name) else ""
+            rows(connection, _creation(name).replace(" ACCOUNT LOCK", f"{secret} ACCOUNT LOCK"))
             if scratch:
                 rows(connection, f"GRANT ALL PRIVILEGES ON *.* TO {name}")
+        for statement in _memberships(manifest, frozenset(missing), _own_account(connection)):
+            rows(connection, statement)
 
 
 def _creation(name: str) -> str:
     """A role, which has no host, or an account that nobody can use."""
+    return f"CREATE USER {name} ACCOUNT LOCK" if _is_account(name) else f"CREATE ROLE {name}"
+
+
+def _is_account(name: str) -> bool:
     match = _ACCOUNT.fullmatch(name)
-    return f"CREATE USER {name} ACCOUNT LOCK" if match and match["host"] is not None else f"CREATE ROLE {name}"
+    return match is not None and match["host"] is not None
 
 
-def _wanted(manifest: Manifest) -> list[str]:
+def _memberships(manifest: Manifest, made: frozenset[str], me: str) -> Iterator[str]:
+    """Those that concern who was just made; between others nothing is changed."""
+    for role, facts in _mapping(manifest.database.globals.get("roles")).items():
+        members = {member["account"]: member["admin"] for member in facts.get("members") or ()}
+        for member, admin in members.items():
+            if {role, member} & made and _ACCOUNT.fullmatch(member):
+                yield f"GRANT {role} TO {member}{' WITH ADMIN OPTION' if admin else ''}"
+        if role in made and me not in members:
+            # Who creates a role has it.
+            yield f"REVOKE {role} FROM {me}"
+
+
+def _own_account(connection: Connection) -> str:
+    ((me,),) = rows(connection, "SELECT CURRENT_USER()")
+    user, _, host = str(me).rpartition("@")
+    return quote_account(user, host)
+
+
+def _wanted(manifest: Manifest, definers_too: bool) -> list[str]:
+    """Whom the archive's schema knows."""
     found = manifest.database.globals
     members = [
         member["account"] for rights in _mapping(found.get("roles")).values() for member in rights.get("members") or ()
     ]
-    definers = found.get("definers")
+    definers = found.get("definers") if definers_too else None
     named = {*_mapping(found.get("accounts")), *_mapping(found.get("roles")), *members}
     if isinstance(definers, list):
         named.update(str(each) for each in definers)
@@ -77,9 +105,17 @@ def _missing_accounts(connection: Connection, manifest: Manifest) -> Iterator[La
         present = {(user, host) for user, host in rows(connection, "SELECT User, Host FROM mysql.user")}
     except pymysql.Error:
         return  # who may not look finds out from what can't be granted
-    for name in _wanted(manifest):
+    # A definer that is not on the very server the archive comes from was not there before.
+    for name in _wanted(manifest, definers_too=not _is_home(connection, manifest)):
         if _parts(name) not in present:
             yield Lack(kind="role", name=name, remedy=f"{_creation(name)}, or --create-missing-roles.")
+
+
+def _is_home(connection: Connection, manifest: Manifest) -> bool:
+    """Whether the archive comes from this server."""
+    found = dict(rows(connection, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid')"))
+    recorded = {name: manifest.database.server.get(name) for name in found}
+    return bool(found) and found == recorded
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -126,15 +162,23 @@ def _missing_locales(connection: Connection, manifest: Manifest) -> Iterator[Lac
 def _missing_rights(connection: Connection, target: Target, manifest: Manifest) -> Iterator[Lack]:
     mine = held(connection, target.database)
     user = quote_ident(target.user)
+    keys = manifest.entries
     if "CREATE" not in mine:
         yield Lack(
             kind="privilege", name="CREATE", remedy=f"Give {user} what doctor --print-grants prints for a restore."
         )
+    ((logging, trusting),) = rows(connection, "SELECT @@global.log_bin, @@global.log_bin_trust_function_creators")
+    distrusting = logging and not trusting
+    if distrusting and _trusted(manifest) and any(key.startswith("FUNCTION ") for key in keys):
+        yield Lack(
+            kind="setting",
+            name="log_bin_trust_function_creators",
+            remedy="SET GLOBAL log_bin_trust_function_creators = 1 there: it was so, or there was no binary log, where"
+            " the backup comes from, and functions may be refused without it.",
+        )
     if "SUPER" in mine:
         return
-    keys = manifest.entries
-    ((logging, trusting),) = rows(connection, "SELECT @@global.log_bin, @@global.log_bin_trust_function_creators")
-    if logging and not trusting and any(key.startswith(_RUNS_CODE) for key in keys):
+    if distrusting and any(key.startswith(_RUNS_CODE) for key in keys):
         remedy = f"SET GLOBAL log_bin_trust_function_creators = 1 there, or GRANT SUPER ON *.* TO {user}."
         yield Lack(kind="privilege", name="SUPER for triggers and functions with a binary log", remedy=remedy)
     if "SET USER" not in mine and any(key.startswith(_IN_A_NAME) for key in keys) and _others(connection, manifest):
@@ -142,11 +186,14 @@ def _missing_rights(connection: Connection, target: Target, manifest: Manifest) 
         yield Lack(kind="privilege", name="SET USER, since some objects run in others' names", remedy=remedy)
 
 
+def _trusted(manifest: Manifest) -> bool:
+    """Whether the archive's server took functions that another with a binary log may refuse, whoever makes them."""
+    variables = _mapping(manifest.database.server.get("variables"))
+    return variables.get("log_bin") == "OFF" or variables.get("log_bin_trust_function_creators") == "ON"
+
+
 def _others(connection: Connection, manifest: Manifest) -> bool:
-    ((me,),) = rows(connection, "SELECT CURRENT_USER()")
-    user, _, host = me.rpartition("@")
-    definers = manifest.database.globals.get("definers")
-    own = f"{quote_ident(user)}@{quote_ident(host)}"
+    definers, own = manifest.database.globals.get("definers"), _own_account(connection)
     return isinstance(definers, list) and any(each != own for each in definers)
 
 
