@@ -1,21 +1,26 @@
 """Some tables only: what of an archive they take. And the export, of all or of some, as plain SQL."""
 
 import difflib
+import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from backproof.engines import Entry, Source
+from backproof.engines.mysql.calls import touched, with_routines
 from backproof.engines.mysql.definition import Definition, Part, divided
 from backproof.engines.mysql.guard import inserts, permitted
 from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.text import entries, preamble_settings
-from backproof.errors import ConfigurationError, NotFound
+from backproof.errors import ConfigurationError, Damaged, NotFound
 from backproof.records import Manifest, Member, Section
 
 FRAME = frozenset({"PREAMBLE", "CLOSING"})
 """Kinds of entries that define nothing."""
 
 _CREATE_TABLE = b"CREATE TABLE "
+_COMMENTS = re.compile(rb"(?:(?:--(?: [^\n]*)?)?\n)*")
+_REMEDY = "Restore from another copy of this backup."
 
 
 @dataclass(frozen=True)
@@ -74,18 +79,16 @@ def choose(manifest: Manifest, script: Script, tables: Sequence[str] | None) -> 
         for entry in script.schema
         if entry.kind in FRAME or (entry.kind == "TABLE" and entry.table in chosen) or entry.key in needed
     )
-    finish = tuple(
-        entry
-        for entry in script.finish
-        if entry.kind in FRAME or (entry.kind == "TRIGGER" and _of_table(entry) in chosen)
-    )
+    triggers = [entry for entry in script.finish if entry.kind == "TRIGGER" and _of_table(entry) in chosen]
+    taken = {entry.key for entry in triggers} | with_routines(triggers, script.finish)
+    finish = tuple(entry for entry in script.finish if entry.kind in FRAME or entry.key in taken)
     links = {table: parts for table, parts in _links_beyond(schema, chosen) if parts}
     return Selection(
         schema=schema,
         finish=finish,
         members=tuple(member for member in data if member.table is None or member.table in chosen),
         links_left_out=links,
-        left_out=(*_said_of(links), *_said_of_the_rest(script, finish)),
+        left_out=(*_said_of(links), *_said_of_code(manifest, finish, chosen), *_said_of_the_rest(script, finish)),
     )
 
 
@@ -103,17 +106,22 @@ def resolve(manifest: Manifest, tables: Sequence[str]) -> frozenset[str]:
     known = {unspell(table.name): table.name for table in manifest.tables}
     if not tables:
         raise ConfigurationError("no table was named", "Name at least one, or leave the choice of tables out.")
-    found = set()
-    for wanted in tables:
-        name = _bare(wanted)
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 3)
-            hint = f"The nearest names are {', '.join(known[each] for each in near)}." if near else ""
-            raise NotFound(
-                f"the backup holds no table {wanted}", hint or f"It holds {len(known)} tables of other names."
-            )
-        found.add(known[name])
-    return frozenset(found)
+    return frozenset(known[_meant(wanted, known)] for wanted in tables)
+
+
+def _meant(wanted: str, known: Mapping[str, str]) -> str:
+    """The one name that is the same, or the same but for case."""
+    name = _bare(wanted)
+    if name in known:
+        return name
+    folded = [each for each in known if each.lower() == name.lower()]
+    if len(folded) > 1:
+        raise ConfigurationError(f"{wanted} is the name of several tables", f"Say which: {', '.join(folded)}.")
+    if folded:
+        return folded[0]
+    near = difflib.get_close_matches(name, known, 3)
+    hint = f"The nearest names are {', '.join(known[each] for each in near)}." if near else ""
+    raise NotFound(f"the backup holds no table {wanted}", hint or f"It holds {len(known)} tables of other names.")
 
 
 def export(source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
@@ -161,8 +169,9 @@ def _guarded(member: Member, text: bytes) -> bytes:
     """The text, once it is known to hold nothing that a shell-capable client could be led astray by."""
     if member.section == "data" and member.table is not None:
         if member.rows:
-            for _ in inserts(text, member.table):
-                pass
+            deque(inserts(text, member.table), maxlen=0)
+        elif not _COMMENTS.fullmatch(text):
+            raise Damaged(f"a member without rows of {member.table} holds something else", _REMEDY)
     else:
         for entry in entries(text):
             permitted(entry)
@@ -187,9 +196,19 @@ def _said_of(links: Mapping[str, tuple[Part, ...]]) -> Iterator[str]:
             yield f"foreign key {part.name} of {table} was left out, since {_parent(part)} was not chosen"
 
 
+def _said_of_code(manifest: Manifest, finish: Iterable[Entry], chosen: frozenset[str]) -> Iterator[str]:
+    others = {unspell(table.name): table.name for table in manifest.tables if table.name not in chosen}
+    for entry in finish:
+        for table in touched(entry, others) if entry.kind not in FRAME else ():
+            yield f"{entry.key} came along and works on {others[table]}, which was not chosen"
+
+
 def _said_of_the_rest(script: Script, finish: Sequence[Entry]) -> Iterator[str]:
-    if any(entry.kind not in FRAME and entry not in finish for entry in script.finish):
-        yield "views, routines and events were left out, since they belong to no table; triggers may call routines"
+    taken = {entry.key for entry in finish}
+    kinds = {entry.kind for entry in script.finish if entry.key not in taken} - FRAME - {"TRIGGER"}
+    if kinds:
+        named = ", ".join(sorted(f"{kind.lower()}s" for kind in kinds))
+        yield f"{named} were left out, since they belong to no table that was chosen"
 
 
 def _of_table(entry: Entry) -> str | None:
@@ -205,8 +224,3 @@ def _bare(name: str) -> str:
 
 def _of(manifest: Manifest, section: Section) -> Iterator[Member]:
     return (member for member in manifest.members if member.section == section)
-
-
-def renamed(entry: Entry, text: bytes) -> Entry:
-    """The entry with another text."""
-    return replace(entry, text=text)
