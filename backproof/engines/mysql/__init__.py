@@ -5,12 +5,13 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
 
 ::
 
-    dump      point (lock and snapshots)  dumptool (the program)  pieces (the rows)  shares
+    dump      point, locks (commits held, snapshots)  dumptool, runs, shares (the program)  pieces, patience (its rows)
               globals, inventory (the catalogue)
-    text      names, lexer (statements)  text (entries)
-    restore   keys (added last)  load  select (some tables)  rewrite (the schema's own name)  guard  sessions
+    text      names, lexer, shapes (statements)  text (entries)  definition (of a table)  rewrite (the schema's own name)
+    restore   restore, restoring  keys (added last)  load, bulk (rows)  select, calls (some tables)  guard  sessions
               provide, database, digest
-    servers   binaries, server, scratch, findings, grants
+    servers   binaries, server, system_tables, scratch
+    rights    privileges, sight, findings, grants
 """
 
 from collections.abc import Iterable, Iterator, Sequence
