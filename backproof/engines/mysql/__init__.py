@@ -7,7 +7,7 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
 
     dump      point, locks (commits held, snapshots)  dumptool, runs, shares (the program)  pieces, patience (its rows)
               globals, inventory (the catalogue)
-    text      names, lexer, shapes (statements)  text (entries)  definition (of a table)  rewrite (the schema's own name)
+    text      names, lexer, shapes (statements)  text (entries)  definition (of a table)  rewrite (the own name)
     restore   restore, restoring  keys (added last)  load, bulk (rows)  select, calls (some tables)  guard  sessions
               provide, database, digest
     servers   binaries, server, system_tables, scratch
