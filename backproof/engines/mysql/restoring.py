@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pymysql
 from pymysql.connections import Connection
@@ -15,7 +16,7 @@ from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.rewrite import disabled, moved
 from backproof.engines.mysql.select import FRAME, Selection, create_of
 from backproof.engines.mysql.sessions import Sessions, execute
-from backproof.errors import RestoreFailed
+from backproof.errors import AccessDenied, RestoreFailed
 from backproof.parallel.schedule import Schedule, Step
 from backproof.records import Target
 
@@ -142,8 +143,12 @@ class Restoring:
     def _created(self, connection: "Connection[pymysql.cursors.Cursor]", entry: Entry, must: bool) -> bool:
         """Whether the server took it; one that it refuses is an error where it ``must``."""
         try:
+            if entry.kind == "EVENT":
+                self._set_clock(connection, b"%d" % self._source.manifest.database.taken_at.timestamp())
             for sql in self._statements(entry):
                 execute(connection, sql, entry.key)
+            if entry.kind == "EVENT":
+                self._set_clock(connection, b"DEFAULT")
         except RestoreFailed:
             if must:
                 raise
@@ -151,6 +156,11 @@ class Restoring:
                 execute(connection, setting, "the session settings")
             return False
         return True
+
+    def _set_clock(self, connection: "Connection[pymysql.cursors.Cursor]", moment: bytes) -> None:
+        """An event whose time has passed by now would be dropped as it is created, and without a word."""
+        with suppress(RestoreFailed, AccessDenied):  # some servers let nobody
+            execute(connection, b"SET SESSION timestamp = " + moment, "the session's clock")
 
     def _tamed(self, entry: Entry) -> Entry:
         """An event beside a live schema does not run."""
