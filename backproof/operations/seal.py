@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
@@ -19,7 +19,7 @@ from backproof import __version__
 from backproof.archive.writer import ArchiveWriter
 from backproof.comparison import EntryTexts
 from backproof.engines import Dump, Engine, Piece, Progress, no_progress
-from backproof.errors import BackproofError, Busy, DumpFailed, Permanent
+from backproof.errors import AccessDenied, BackproofError, Busy, DumpFailed, NoSpace, Permanent
 from backproof.fleet import Fleet
 from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, backup_id, key
 from backproof.operations.clock import Now, Stopwatch, utc_now
@@ -111,7 +111,13 @@ def _into(
         manifest = _write(fleet, fleet.engine(plan), dump, name, store, watch, progress)
     signed = fleet.signer.sign(manifest)
     with _refusals():
-        store.put(key(name.with_part(MANIFEST)), [signed])
+        try:
+            store.put(key(name.with_part(MANIFEST)), [signed])
+        except (NoSpace, AccessDenied):
+            # It surely is not there and will not come: an archive that nobody can use must not fill the disk.
+            with suppress(BackproofError):
+                store.delete(key(name))
+            raise
     return manifest
 
 

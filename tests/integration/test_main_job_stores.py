@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from backproof import catalog
-from backproof.errors import AccessDenied, BackproofError, Permanent, StoreUnavailable, Transient
+from backproof.errors import AccessDenied, BackproofError, NoSpace, Permanent, StoreUnavailable, Transient
 from backproof.fleet import Fleet
 from backproof.operations.copy import copy
 from backproof.operations.preflight import preflight
 from backproof.operations.prove import prove
 from backproof.records import Target
 from backproof.stores import Store
+from backproof.stores.local import LocalStore
 from backproof.stores.s3 import S3Store
 from deployments.servers.seaweedfs import S3Server
 from tests.support.aftermath import Holdings, expect_whole, unfinished_uploads
@@ -231,3 +232,19 @@ def test_without_any_store_nothing_is_dumped(past: Past, live: Target, tmp_path:
         with pytest.raises(Permanent, match=told):
             shop.changed().seal(progress=lambda _: pytest.fail("something was dumped"))
     before.expect_nothing_new(shop.fleet, PLAN)
+
+
+def test_an_archive_whose_manifest_finds_no_room_goes_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = LocalStore.put
+
+    def full(self: LocalStore, name: str, chunks: Any, size_hint: int | None = None) -> Any:
+        if name.endswith(".manifest.json"):
+            raise NoSpace("no room for a manifest", "Make room.")
+        return put(self, name, chunks, size_hint)
+
+    monkeypatch.setattr(LocalStore, "put", full)
+    with pytest.raises(NoSpace):
+        shop.seal()
+    monkeypatch.undo()
+    shop.expect_nothing_happened()
+    shop.expect_a_second_run_succeeds()
