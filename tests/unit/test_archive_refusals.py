@@ -164,7 +164,8 @@ def test_an_archive_spliced_from_two_is_refused_wherever_it_is_cut(way: Way) -> 
     one = make(SHOP, ring, frame_bytes=FRAME)
     other = make([*SHOP[:2], rows_of("public.orders", b"1\n2\n4\n"), *SHOP[3:]], ring, frame_bytes=FRAME)
     for cut in range(len(one.stored)):
-        assert refused(way, one, one.stored[:cut] + other.stored[cut:])
+        spliced = one.stored[:cut] + other.stored[cut:]
+        assert refused(way, one, spliced) or spliced == one.stored  # the two may end in the same byte
 
 
 @pytest.mark.parametrize("way", WAYS)
