@@ -5,6 +5,7 @@ counts as open: one that came later could queue behind an ALTER TABLE that waits
 are read at once and held in memory; rows stay in the pipes until somebody asks for them.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,7 @@ from backproof.engines.postgresql.pieces import pieces
 from backproof.engines.postgresql.point import ATTEMPTS, LOCK_SECONDS, Point, consistent_point
 from backproof.engines.postgresql.shares import shares
 from backproof.engines.postgresql.text import COMPLETE, entries
-from backproof.errors import Busy, DumpFailed, MissingTool
+from backproof.errors import BackproofError, Busy, DumpFailed, MissingTool
 from backproof.records import Database, Inventory, Section, Target
 
 _START_SECONDS = 20.0
@@ -39,6 +40,8 @@ class PostgresDump:
         self._schema = schema
         self._finish = finish
         self._data = data
+        self._lock = threading.Lock()
+        self._error: BackproofError | None = None
 
     def schema(self) -> Iterator[Piece]:
         """Definitions, in pieces of whole entries."""
@@ -60,12 +63,20 @@ class PostgresDump:
     def _stream(self, running: subprocesses.Running) -> Iterator[Piece]:
         try:
             yield from _last_after(pieces(running.stdout), partial(self._ended_well, running))
-        except BaseException as error:
+        except BackproofError as error:
+            first = self._remembered(_reason(running, error) if isinstance(error, DumpFailed) else error)
             # A count that runs elsewhere is of no use now, and would keep the failed backup waiting.
             self._point.cancel()
-            if isinstance(error, DumpFailed):
-                _judge("data", running)
+            raise first from None
+        except BaseException:
+            self._point.cancel()
             raise
+
+    def _remembered(self, error: BackproofError) -> BackproofError:
+        """The first error of any stream: what the others say after it follows from the point that was given up."""
+        with self._lock:
+            self._error = self._error or error
+            return self._error
 
     def _rows_alone(self, running: subprocesses.Running) -> Iterator[Piece]:
         # The values of sequences that its tables own, settings and closing words stand in the first stream.
@@ -186,6 +197,15 @@ def _judge(section: Section, running: subprocesses.Running) -> None:
     returncode, stderr = running.finish()
     if returncode != 0:
         raise pgdump.failure(section, returncode, stderr)
+
+
+def _reason(running: subprocesses.Running, error: BackproofError) -> BackproofError:
+    """What pg_dump itself says, where it failed; that its output is cut follows from it."""
+    try:
+        _judge("data", running)
+    except BackproofError as said:
+        return said
+    return error
 
 
 def _last_after(stream: Iterator[Piece], check: Callable[[], None]) -> Iterator[Piece]:
