@@ -73,7 +73,10 @@ def restore_command(
     from backproof.operations.restore import lacks, restore
 
     fleet = session.fleet(plan)
-    manifest, _ = catalog.manifest(fleet, plan, backup, store)
+    chosen, doubts = catalog.find(fleet, plan, backup, store)
+    for doubt in doubts:
+        speaking.warn(doubt)
+    manifest, _ = next(catalog.manifests_of(fleet, chosen))  # from here on this one, whatever comes meanwhile
     for lack in lacks(fleet, plan, manifest.id, into, store):
         made = create_missing_roles and lack.kind == "role"
         speaking.warn(f"the server lacks {lack.kind} {lack.name}. " + ("It is made now." if made else lack.remedy))
@@ -81,7 +84,7 @@ def restore_command(
         restored = restore(
             fleet,
             plan,
-            backup,
+            manifest.id,
             into,
             store=store,
             tables=tables,

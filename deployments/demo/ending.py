@@ -45,7 +45,7 @@ def show(told: Told, demo: Demo, kept: bool) -> None:
             "Copies": ", ".join(told.copies),
             "Verdict": f"{told.outcome}: {told.reason}",
             "Rescued": f"order_items, {told.rows:,} rows, equal by digest, in database {RESCUED}",
-            "MariaDB": told.second_act or "no server is installed here: apt-get install mariadb-server",
+            "MariaDB": told.second_act or "not installed here: apt-get install mariadb-server-core mariadb-client",
         }
     )
     if kept:

@@ -62,23 +62,23 @@ def shop(folder: Path) -> Iterator[Target]:
 @contextmanager
 def second_shop(folder: Path) -> Iterator[Target | None]:
     """A MariaDB with a shop's database in it, where the machine has one."""
-    from backproof.engines.mysql import server as mariadb
+    from backproof.engines.mysql import binaries
     from backproof.engines.mysql.connect import connected as connected_to
+    from backproof.engines.mysql.server import private_server as mariadb_server
 
-    try:
-        server = mariadb.private_server(folder, port=0, password=secrets.token_urlsafe(18))
-        target = server.__enter__()
-    except MissingTool:
-        say("no MariaDB server on this machine: 'apt-get install mariadb-server' brings the second act")
-        yield None
-        return
     with ExitStack() as stack:
-        stack.push(server)
+        try:
+            binaries.find("dump", "mariadb")
+            server = mariadb_server(folder, port=0, password=secrets.token_urlsafe(18))
+            target = stack.enter_context(server)
+        except MissingTool as error:
+            say(f"no second act: {error}")
+            yield None
+            return
         statements = ["CREATE DATABASE shop", "USE shop", *MARIADB_SCHEMA.read_text().split(";\n")]
         with connected_to(target) as connection, connection.cursor() as cursor:
-            for statement in statements:
-                if statement.strip():
-                    cursor.execute(statement)
+            for statement in filter(str.strip, statements):
+                cursor.execute(statement)
             cursor.execute("SELECT @@version")
             [(version,)] = cursor.fetchall()
         say(f"MariaDB {version.partition('-')[0]} on port {target.port}, with a shop's database of its own")
