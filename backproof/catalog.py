@@ -15,7 +15,7 @@ from backproof.archive.reader import ArchiveReader
 from backproof.archive.signing import Signer
 from backproof.errors import BackproofError, BadSignature, Damaged, NotFound
 from backproof.fleet import Fleet
-from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, ProofPart, key, parse
+from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, ProofPart, backup_id, key, parse
 from backproof.records import Backup, Copy, Kind, Manifest, Proof
 from backproof.stores import Store
 
@@ -34,9 +34,28 @@ class Listing:
 _Places = dict[str, list[tuple[Name, int]]]
 """Store name to what it holds of one backup: each part with its length."""
 
+_READERS = 8
+"""Backups whose manifest and proofs are read at a time: over a network each read is mostly waiting."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What the stores list of a plan; nothing of it was read yet."""
+
+    places: dict[tuple[datetime, Kind], _Places]
+    unreachable: tuple[tuple[str, BackproofError], ...]
+
 
 def listing(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> Listing:
     """Every backup of a plan, newest first, with its copies and whether it is proven; unreachable stores are named."""
+    held = _held(fleet, plan, stores)
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+        newest_first = sorted(held.places, reverse=True)
+        backups = list(pool.map(lambda each: _backup(fleet, plan, each[0], each[1], held.places[each]), newest_first))
+    return Listing(tuple(backup for backup in backups if backup is not None), held.unreachable)
+
+
+def _held(fleet: Fleet, plan: str, stores: Sequence[str] | None) -> _Held:
     names = tuple(stores or fleet.plan(plan).stores)
     with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="list") as pool:
         listed = list(pool.map(lambda name: _listed(fleet, name, plan), names))
@@ -48,10 +67,7 @@ def listing(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> Lis
             continue
         for name, length in found:
             places[name.taken_at, name.kind].setdefault(store, []).append((name, length))
-    backups = [
-        _backup(fleet, plan, kind, taken_at, places[taken_at, kind]) for taken_at, kind in sorted(places, reverse=True)
-    ]
-    return Listing(tuple(backup for backup in backups if backup is not None), tuple(unreachable))
+    return _Held(dict(places), tuple(unreachable))
 
 
 def backups(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> list[Backup]:
@@ -103,11 +119,11 @@ def find(fleet: Fleet, plan: str, backup: str, store: str | None = None) -> tupl
     """
     if store is not None:
         fleet.store(store)
-    found = listing(fleet, plan, None if store is None else [store])
-    chosen = _choose(found, plan, backup)
+    held = _held(fleet, plan, None if store is None else [store])
+    chosen = _choose(fleet, plan, held, backup)
     doubts = (
         f"store {name} could not be asked, and may hold a newer backup than {chosen[0].id}: {error.fact}"
-        for name, error in found.unreachable
+        for name, error in held.unreachable
     )
     return chosen, tuple(doubts) if backup.startswith("latest") else ()
 
@@ -177,7 +193,7 @@ def _listed(fleet: Fleet, store: str, plan: str) -> list[tuple[Name, int]] | Bac
     return [(name, length) for name, length in found if name is not None and name.plan == plan]
 
 
-def _backup(fleet: Fleet, plan: str, kind: Kind, taken_at: datetime, places: _Places) -> Backup | None:
+def _backup(fleet: Fleet, plan: str, taken_at: datetime, kind: Kind, places: _Places) -> Backup | None:
     copies = tuple(_copy(store, parts) for store, parts in places.items())
     if not any(copy.manifest for copy in copies):
         return None
@@ -258,15 +274,20 @@ def _document(store: Store, name: str) -> bytes:
     return bytes(document)
 
 
-def _choose(found: Listing, plan: str, backup: str) -> tuple[Backup, ...]:
-    fitting = [
-        candidate
-        for candidate in found.backups
-        if backup in ("latest", candidate.id) or (backup == "latest-proven" and candidate.proven_at)
-    ]
-    if fitting:
-        return tuple(candidate for candidate in fitting if candidate.id == fitting[0].id)
-    missing = "; ".join(f"store {store} could not be asked: {error.fact}" for store, error in found.unreachable)
+def _choose(fleet: Fleet, plan: str, held: _Held, backup: str) -> tuple[Backup, ...]:
+    """Only as many backups are read as it takes to find the one that is meant."""
+    chosen: list[Backup] = []
+    for taken_at, kind in sorted(held.places, reverse=True):
+        if chosen and chosen[0].taken_at != taken_at:
+            break
+        if not backup.startswith("latest") and backup_id(taken_at) != backup:
+            continue
+        candidate = _backup(fleet, plan, taken_at, kind, held.places[taken_at, kind])
+        if candidate is not None and (candidate.proven_at or backup != "latest-proven"):
+            chosen.append(candidate)
+    if chosen:
+        return tuple(chosen)
+    missing = "; ".join(f"store {store} could not be asked: {error.fact}" for store, error in held.unreachable)
     what = "no backup" if backup.startswith("latest") else f"no backup {backup}"
     raise NotFound(
         f"{what} of plan {plan} was found" + (f" ({missing})" if missing else ""),
