@@ -206,3 +206,15 @@ def test_a_store_that_can_not_be_asked_may_hold_a_newer_one_and_that_is_said(fle
     chosen, doubts = catalog.find(fleet, PLAN, "latest")
     assert [backup.id for backup in chosen] == ["backup_2025-11-07_020000"]
     assert ["far" in doubt for doubt in doubts] == [True]
+
+
+def test_one_backup_is_found_without_reading_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    for days in range(5):
+        prove(fleet, "near", put(fleet, "near", days), "passed", 1, fleet)
+    read: list[str] = []
+    monkeypatch.setattr(catalog, "_document", lambda store, name: read.append(name) or DOCUMENT(store, name))
+    assert catalog.manifest(fleet, PLAN)[0].id == "backup_2025-11-11_020000"
+    assert {name.split("/")[-1].split(".")[0] for name in read} == {"backup_2025-11-11_020000"}
+
+
+DOCUMENT = catalog._document
