@@ -9,6 +9,7 @@ from pathlib import Path
 from backproof import catalog
 from backproof.archive.keys import KeyRing
 from backproof.errors import BackproofError, Damaged, Permanent, Transient
+from backproof.findings import failed
 from backproof.fleet import Fleet
 from backproof.records import Finding, Manifest
 
@@ -30,7 +31,7 @@ def preflight(fleet: Fleet, plan: str) -> list[Finding]:
     try:
         findings += fleet.engine(plan).findings(fleet.target(plan), fleet.tool_folders)
     except BackproofError as error:
-        findings.append(_failed("database", error))
+        findings.append(failed("database", error))
     findings += _admin(fleet, plan)
     last = _last(fleet, plan)
     return [*findings, *_scratch_room(fleet, plan, last), *_stores(fleet, plan, last)]
@@ -43,12 +44,12 @@ def require(findings: Iterable[Finding]) -> None:
         Permanent: names every failed check and its remedy.
         Transient: likewise, where all that failed may pass on its own.
     """
-    failed = [finding for finding in findings if finding.status == "failed"]
-    if failed:
-        kind = Transient if all(finding.passing for finding in failed) else Permanent
+    broken = [finding for finding in findings if finding.status == "failed"]
+    if broken:
+        kind = Transient if all(finding.passing for finding in broken) else Permanent
         raise kind(
-            "; ".join(f"{finding.check}: {finding.found}" for finding in failed),
-            " ".join(dict.fromkeys(finding.remedy for finding in failed if finding.remedy)),
+            "; ".join(f"{finding.check}: {finding.found}" for finding in broken),
+            " ".join(dict.fromkeys(finding.remedy for finding in broken if finding.remedy)),
         )
 
 
@@ -56,7 +57,7 @@ def _keys(fleet: Fleet, plan: str) -> Iterable[Finding]:
     try:
         ring, signer = fleet.ring(plan), fleet.signer
     except BackproofError as error:
-        yield _failed("key", error)
+        yield failed("key", error)
         return
     yield Finding(check="signing key", status="ok", found=signer.fingerprint)
     if ring is None:
@@ -86,7 +87,7 @@ def _key(ring: KeyRing, plan: str) -> Finding:
     try:
         wrapped = ring.wrap(probe, context)
     except BackproofError as error:
-        return _failed("key", error)
+        return failed("key", error)
     try:
         opened = ring.unwrap(wrapped[:1], context)
     except Damaged:
@@ -161,15 +162,10 @@ def _store(fleet: Fleet, name: str, last: Manifest | None) -> Finding:
         store.probe()
         free = store.free_bytes()
     except BackproofError as error:
-        return _failed(check, error)
+        return failed(check, error)
     needed = int(last.stored_bytes * _STORE_SHARE) if last else 0
     if free is not None and free < needed:
         found = f"{store.location()}: {free / 1e9:.1f} GB free, a backup needs {needed / 1e9:.1f} GB"
         return Finding(check=check, status="failed", found=found, remedy="Make room there, or use a larger disk.")
     room = "" if free is None else f", {free / 1e9:.1f} GB free"
     return Finding(check=check, status="ok", found=f"{store.location()}: written, read and deleted{room}")
-
-
-def _failed(check: str, error: BackproofError) -> Finding:
-    passing = isinstance(error, Transient)
-    return Finding(check=check, status="failed", found=error.fact, remedy=error.remedy, passing=passing)

@@ -4,7 +4,7 @@ One run for the definitions, held in memory, and one or more for rows, which sta
 them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,12 @@ from backproof.engines.mysql.inventory import not_carried
 from backproof.engines.mysql.locks import Method
 from backproof.engines.mysql.names import quote_ident, spell
 from backproof.engines.mysql.pieces import pieces
-from backproof.engines.mysql.point import LOCK_SECONDS, WAIT, Point, consistent_point, listed
+from backproof.engines.mysql.point import LOCK_SECONDS, WAIT, Point, consistent_point
 from backproof.engines.mysql.runs import Run
 from backproof.engines.mysql.text import entries, schema_comment, split_definitions
-from backproof.errors import AccessDenied, Busy, Damaged, DumpFailed
+from backproof.errors import AccessDenied, BackproofError, Busy, Damaged, DumpFailed
+from backproof.findings import listed
+from backproof.parallel.runs import FirstError, last_after
 from backproof.records import Database, Inventory, Section, Target
 
 ATTEMPTS = 3
@@ -40,6 +42,7 @@ class MysqlDump:
         self._rows = rows
         self._passed: dict[str, int] = {}
         self._inventories: list[Inventory] = []
+        self._first = FirstError()
 
     def schema(self) -> Iterator[Piece]:
         """Definitions, in pieces of whole entries."""
@@ -77,19 +80,28 @@ class MysqlDump:
         columns = {spell(facts.name): facts.columns for facts in run.share.tables}
         passed = dict.fromkeys(columns, 0)
         try:
-            for piece in _last_after(pieces(run.rows, columns), partial(self._ended_well, run)):
+            for piece in last_after(pieces(run.rows, columns), partial(self._ended_well, run)):
                 passed[piece.table or ""] += piece.rows
                 yield piece
-        except BaseException as error:
+        except BackproofError as error:
+            first = self._first.of(self._reason(run, error) if isinstance(error, DumpFailed) else error)
             # A count that runs elsewhere is of no use now, and would keep the failed backup waiting.
             self._point.cancel()
-            if isinstance(error, DumpFailed):
-                dumptool.judge("rows", run.running)
-                # A table that is gone when its turn comes is left out by the tool, which ends with success.
-                self._point.expect_unchanged(run.tables)
+            raise first from None
+        except BaseException:
+            self._point.cancel()
             raise
         self._passed.update(passed)
         self._put_right()
+
+    def _reason(self, run: Run, error: BackproofError) -> BackproofError:
+        """What the tool or the tables say of it; that its output is cut follows from it."""
+        try:
+            # A table that is gone when its turn comes is left out by the tool, which ends with success.
+            self._ended_well(run)
+        except BackproofError as said:
+            return said
+        return error
 
     def _ended_well(self, run: Run) -> None:
         dumptool.judge("rows", run.running)
@@ -158,7 +170,7 @@ def _start(
         definitions, found = runs.begin(stack, point, tool, jobs, deadline)
     text = runs.whole_text(definitions)
     if changes := point.catalogue.changes(point.now()):
-        raise Busy(f"objects changed while the dump began: {listed(changes)}", WAIT)
+        raise Busy(f"objects changed while the dump began: {listed(changes, 5)}", WAIT)
     schema = point.target.database
     ignore_case = point.rows("SELECT @@lower_case_table_names") != [(0,)]
     try:
@@ -200,16 +212,6 @@ def _identify(point: Point, tool: binaries.Program) -> Database:
         globals=found,
         not_carried=(*not_carried(point.catalogue, point.locked), *unread),
     )
-
-
-def _last_after(stream: Iterator[Piece], check: Callable[[], None]) -> Iterator[Piece]:
-    """Hold the last piece back until the check has passed."""
-    held = next(stream)
-    for piece in stream:
-        yield held
-        held = piece
-    check()
-    yield held
 
 
 def whole_entries(section: Section, text: bytes, opening: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:

@@ -14,8 +14,9 @@ from backproof.engines.mysql import binaries, locks, sight
 from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.names import spell
 from backproof.engines.mysql.patience import NUDGE_SECONDS
-from backproof.engines.mysql.sight import Asked, failed, listed, ok, warning
+from backproof.engines.mysql.sight import Asked
 from backproof.errors import BackproofError, MissingTool
+from backproof.findings import failed, listed, ok, warning
 from backproof.records import Finding, Target
 
 TESTED = ("mariadb", (10, 11))

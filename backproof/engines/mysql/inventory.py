@@ -18,6 +18,7 @@ from typing import Any
 
 from pymysql.connections import Connection
 
+from backproof import findings
 from backproof.engines.mysql.connect import rows
 from backproof.engines.mysql.names import quote_ident, spell
 
@@ -268,6 +269,4 @@ def _needs(schema: str, tables: Iterable[TableFacts]) -> dict[str, tuple[str, ..
 
 
 def _listed(tables: Iterable[TableFacts]) -> str:
-    names = [spell(facts.name) for facts in tables]
-    more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
-    return ", ".join(names[:_NAMED_AT_MOST]) + more
+    return findings.listed([spell(facts.name) for facts in tables], _NAMED_AT_MOST)

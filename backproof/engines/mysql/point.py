@@ -23,6 +23,7 @@ from backproof.engines.mysql.binaries import Flavour, flavour_of
 from backproof.engines.mysql.inventory import Catalogue, TableFacts
 from backproof.engines.mysql.locks import Method
 from backproof.errors import Busy, ConnectionLost, DumpFailed
+from backproof.findings import listed
 from backproof.records import Target
 
 LOCK_SECONDS = 10
@@ -148,7 +149,7 @@ class Point:
             if self._keeper is not None:
                 connect.rows(self._keeper, "SELECT 1")
         if changes := self.catalogue.tables_changed(names, now):
-            raise Busy(f"tables changed during the dump: {listed(changes)}", WAIT)
+            raise Busy(f"tables changed during the dump: {listed(changes, 5)}", WAIT)
 
     def keep(self, stack: ExitStack, lock_seconds: float = LOCK_SECONDS) -> None:
         """Lock tables without transactions, for as long as the context lasts, if they are few enough bytes.
@@ -234,8 +235,3 @@ def _session(stack: ExitStack, target: Target, lock_seconds: float) -> Connectio
         with suppress(pymysql.Error):  # not every release has each
             connection.query(f"SET SESSION {name} = {value}")
     return connection
-
-
-def listed(changes: Sequence[str], at_most: int = 5) -> str:
-    """The first few of many."""
-    return ", ".join(changes[:at_most]) + (f" and {len(changes) - at_most} more" if len(changes) > at_most else "")

@@ -3,7 +3,7 @@
 What an account may not see does not show, so rights are asked for first (see ``privileges``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pymysql
 from pymysql.connections import Connection
@@ -13,10 +13,8 @@ from backproof.engines.mysql.binaries import Flavour
 from backproof.engines.mysql.connect import message, number, rows
 from backproof.engines.mysql.grants import ACCOUNTS, pattern
 from backproof.engines.mysql.names import quote_account, quote_ident, spell
-from backproof.errors import BackproofError, Transient
+from backproof.findings import listed, missing, ok, warning
 from backproof.records import Finding, Target
-
-_SHOWN_AT_MOST = 3
 
 _KINDS = {
     "TABLE": "tables",
@@ -151,25 +149,3 @@ def _answers(connection: Connection, statement: str) -> bool:
             return False
         raise
     return True
-
-
-def listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_AT_MOST])
-    return f"{shown} and {len(names) - _SHOWN_AT_MOST} more" if len(names) > _SHOWN_AT_MOST else shown
-
-
-def ok(check: str, found: str) -> Finding:
-    return Finding(check=check, status="ok", found=found)
-
-
-def warning(check: str, found: str, remedy: str, brief: str = "") -> Finding:
-    return Finding(check=check, status="warning", found=found, remedy=remedy, brief=brief)
-
-
-def missing(check: str, found: str, remedy: str) -> Finding:
-    return Finding(check=check, status="failed", found=found, remedy=remedy)
-
-
-def failed(check: str, error: BackproofError) -> Finding:
-    passing = isinstance(error, Transient)
-    return Finding(check=check, status="failed", found=error.fact, remedy=error.remedy, passing=passing)

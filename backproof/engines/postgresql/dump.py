@@ -5,8 +5,7 @@ counts as open: one that came later could queue behind an ALTER TABLE that waits
 are read at once and held in memory; rows stay in the pipes until somebody asks for them.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -23,6 +22,7 @@ from backproof.engines.postgresql.point import ATTEMPTS, LOCK_SECONDS, Point, co
 from backproof.engines.postgresql.shares import shares
 from backproof.engines.postgresql.text import COMPLETE, entries
 from backproof.errors import BackproofError, Busy, DumpFailed, MissingTool
+from backproof.parallel.runs import FirstError, last_after
 from backproof.records import Database, Inventory, Section, Target
 
 _START_SECONDS = 20.0
@@ -40,8 +40,7 @@ class PostgresDump:
         self._schema = schema
         self._finish = finish
         self._data = data
-        self._lock = threading.Lock()
-        self._error: BackproofError | None = None
+        self._first = FirstError()
 
     def schema(self) -> Iterator[Piece]:
         """Definitions, in pieces of whole entries."""
@@ -62,21 +61,15 @@ class PostgresDump:
 
     def _stream(self, running: subprocesses.Running) -> Iterator[Piece]:
         try:
-            yield from _last_after(pieces(running.stdout), partial(self._ended_well, running))
+            yield from last_after(pieces(running.stdout), partial(self._ended_well, running))
         except BackproofError as error:
-            first = self._remembered(_reason(running, error) if isinstance(error, DumpFailed) else error)
+            first = self._first.of(_reason(running, error) if isinstance(error, DumpFailed) else error)
             # A count that runs elsewhere is of no use now, and would keep the failed backup waiting.
             self._point.cancel()
             raise first from None
         except BaseException:
             self._point.cancel()
             raise
-
-    def _remembered(self, error: BackproofError) -> BackproofError:
-        """The first error of any stream: what the others say after it follows from the point that was given up."""
-        with self._lock:
-            self._error = self._error or error
-            return self._error
 
     def _rows_alone(self, running: subprocesses.Running) -> Iterator[Piece]:
         # The values of sequences that its tables own, settings and closing words stand in the first stream.
@@ -206,16 +199,6 @@ def _reason(running: subprocesses.Running, error: BackproofError) -> BackproofEr
     except BackproofError as said:
         return said
     return error
-
-
-def _last_after(stream: Iterator[Piece], check: Callable[[], None]) -> Iterator[Piece]:
-    """Hold the last piece back until the check has passed."""
-    held = next(stream)
-    for piece in stream:
-        yield held
-        held = piece
-    check()
-    yield held
 
 
 def _whole_entries(section: Section, text: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:

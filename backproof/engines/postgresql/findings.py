@@ -12,7 +12,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from backproof.engines.postgresql import binaries
 from backproof.engines.postgresql.connect import connected, quote_ident, translate
-from backproof.errors import BackproofError, MissingTool, Transient
+from backproof.errors import BackproofError, MissingTool
+from backproof.findings import failed, listed, missing, ok, warning
 from backproof.records import Finding, Target
 
 TESTED = range(15, 19)
@@ -21,8 +22,6 @@ SECURITY_FLOOR = {14: 25, 15: 20, 16: 16, 17: 12, 18: 7}
 """Major to the first minor version whose psql and pg_restore are safe from crafted dumps (CVE-2025-8714 and later)."""
 
 LONG_TRANSACTION = "1 hour"
-
-_SHOWN_AT_MOST = 3
 
 _DUMPED = """
     pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -42,7 +41,7 @@ def findings(target: Target, tool_folders: Sequence[Path] = ()) -> list[Finding]
             cursor.execute("SET statement_timeout = '60s'; SET lock_timeout = '10s'; SET search_path = pg_catalog")
             return [*_server(cursor, target), *_programs(cursor, tool_folders), *_checks(cursor, target)]
     except BackproofError as error:
-        return [_failed("database", error)]
+        return [failed("database", error)]
 
 
 def _server(cursor: Cursor, target: Target) -> Iterator[Finding]:
@@ -53,9 +52,9 @@ def _server(cursor: Cursor, target: Target) -> Iterator[Finding]:
     )
     found = f"{target}: PostgreSQL {version.split()[0]}, {size / 1e6:,.1f} MB"
     if major in TESTED:
-        yield _ok("database", found)
+        yield ok("database", found)
     else:
-        yield _warning("database", f"{found}; tested are {TESTED[0]} to {TESTED[-1]}", "Rely on proven backups only.")
+        yield warning("database", f"{found}; tested are {TESTED[0]} to {TESTED[-1]}", "Rely on proven backups only.")
 
 
 def _programs(cursor: Cursor, tool_folders: Sequence[Path]) -> Iterator[Finding]:
@@ -64,18 +63,18 @@ def _programs(cursor: Cursor, tool_folders: Sequence[Path]) -> Iterator[Finding]
         pg_dump = binaries.find("pg_dump", major, tool_folders)
         yield _dump_tool(next(each for each in binaries.folders(tool_folders) if each.bin == pg_dump.parent), major)
     except MissingTool as error:
-        yield _failed("pg_dump", error)
+        yield failed("pg_dump", error)
     try:
         postgres = binaries.find("postgres", major, tool_folders)
-        yield _ok("scratch server", str(postgres))
+        yield ok("scratch server", str(postgres))
     except MissingTool as error:
-        yield _warning("scratch server", f"{error.fact}: no proof can run on a scratch server", error.remedy)
+        yield warning("scratch server", f"{error.fact}: no proof can run on a scratch server", error.remedy)
 
 
 def _dump_tool(installation: binaries.Installation, major: int) -> Finding:
     found = f"{installation.version} in {installation.bin}"
     if installation.major != major:
-        return _warning(
+        return warning(
             "pg_dump",
             f"{found}, newer than the server: its dumps hold settings that psql {major} refuses on an exported file",
             binaries.remedy("pg_dump", major),
@@ -83,13 +82,13 @@ def _dump_tool(installation: binaries.Installation, major: int) -> Finding:
     minor = installation.version.split(".")[1] if "." in installation.version else ""
     floor = SECURITY_FLOOR.get(major, 0)
     if minor.isdigit() and int(minor) < floor:
-        return _warning(
+        return warning(
             "pg_dump",
             f"{found}: before {major}.{floor} a dump of a hostile database can run commands in psql",
             f"Update to {major}.{floor} or later. Backproof's own restore is not affected: it never runs psql.",
             f"pg_dump: {installation.version} will do; {major}.{floor} is safer for exports that psql restores",
         )
-    return _ok("pg_dump", found)
+    return ok("pg_dump", found)
 
 
 def _checks(cursor: Cursor, target: Target) -> Iterator[Finding]:
@@ -105,7 +104,7 @@ def _checks(cursor: Cursor, target: Target) -> Iterator[Finding]:
         try:
             yield from check(cursor, target)
         except psycopg2.Error as error:
-            yield _failed(check.__name__.strip("_").replace("_", " "), translate(error))
+            yield failed(check.__name__.strip("_").replace("_", " "), translate(error))
 
 
 def _readable(cursor: Cursor, target: Target) -> Iterator[Finding]:
@@ -117,7 +116,7 @@ def _readable(cursor: Cursor, target: Target) -> Iterator[Finding]:
         " AND c.relkind IN ('r', 'p', 'S') AND NOT has_schema_privilege(n.oid, 'USAGE') ORDER BY 1",
     )
     if closed:
-        yield _missing("schemas", f"no USAGE on {_listed(closed)}", remedy)
+        yield missing("schemas", f"no USAGE on {listed(closed)}", remedy)
     for name, kinds in (("tables", "'r', 'p'"), ("sequences", "'S'")):
         relations = f"{_DUMPED} AND c.relkind IN ({kinds})"
         # Of sequences too: has_sequence_privilege fails when the planner asks it about another kind of relation first.
@@ -128,9 +127,7 @@ def _readable(cursor: Cursor, target: Target) -> Iterator[Finding]:
         )
         [count] = _row(cursor, f"SELECT count(*) FROM {relations}")  # noqa: S608
         yield (
-            _missing(name, f"no SELECT on {_listed(refused)}", remedy)
-            if refused
-            else _ok(name, f"{count}, all readable")
+            missing(name, f"no SELECT on {listed(refused)}", remedy) if refused else ok(name, f"{count}, all readable")
         )
 
 
@@ -141,9 +138,9 @@ def _row_level_security(cursor: Cursor, target: Target) -> Iterator[Finding]:
         " AND c.relrowsecurity AND row_security_active(c.oid) ORDER BY 1",
     )
     if names:
-        yield _missing(
+        yield missing(
             "row-level security",
-            f"policies hide rows of {_listed(names)}",
+            f"policies hide rows of {listed(names)}",
             f"As a superuser: ALTER ROLE {quote_ident(target.user)} BYPASSRLS;",
         )
 
@@ -163,13 +160,13 @@ def _large_objects(cursor: Cursor, target: Target) -> Iterator[Finding]:
         "SELECT rolsuper OR current_setting('lo_compat_privileges')::bool FROM pg_roles WHERE rolname = current_user",
     )
     if refused and not above:
-        yield _missing(
+        yield missing(
             "large objects",
             f"no SELECT on {refused} of {count}",
             "pg_read_all_data does not cover them: `backproof doctor PLAN --print-grants` prints the grants for each.",
         )
     elif count:
-        yield _ok("large objects", f"{count}, all readable")
+        yield ok("large objects", f"{count}, all readable")
 
 
 def _hidden(cursor: Cursor, target: Target) -> Iterator[Finding]:
@@ -185,10 +182,10 @@ def _hidden(cursor: Cursor, target: Target) -> Iterator[Finding]:
     [mappings] = _row(cursor, "SELECT count(*) FROM pg_user_mappings WHERE umoptions IS NULL")
     if subscriptions:
         found = f"{subscriptions} that only a superuser can dump: the backup lacks them"
-        yield _warning("subscriptions", found, "Keep their definitions elsewhere, or back up as a superuser.")
+        yield warning("subscriptions", found, "Keep their definitions elsewhere, or back up as a superuser.")
     if mappings:
         found = f"{mappings} whose options, if they have any, only a superuser can dump: the backup lacks those"
-        yield _warning("user mappings", found, "Keep them elsewhere, or back up as a superuser.")
+        yield warning("user mappings", found, "Keep them elsewhere, or back up as a superuser.")
 
 
 def _locks(cursor: Cursor, target: Target) -> Iterator[Finding]:
@@ -200,7 +197,7 @@ def _locks(cursor: Cursor, target: Target) -> Iterator[Finding]:
         " * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)",
     )
     if tables > room:
-        yield _warning(
+        yield warning(
             "lock table",
             f"{tables} tables to lock, and shared memory for about {room} locks",
             "If a dump fails with 'out of shared memory', raise max_locks_per_transaction and restart the server.",
@@ -216,8 +213,8 @@ def _transactions(cursor: Cursor, target: Target) -> Iterator[Finding]:
         " AND c.relkind IN ('r', 'p') ORDER BY 1",
     )
     if in_the_way:
-        yield _warning(
-            "locks", f"held exclusively: {_listed(in_the_way)}", "The dump waits for them; end what holds them."
+        yield warning(
+            "locks", f"held exclusively: {listed(in_the_way)}", "The dump waits for them; end what holds them."
         )
     old = _names(
         cursor,
@@ -225,16 +222,16 @@ def _transactions(cursor: Cursor, target: Target) -> Iterator[Finding]:
         f" AND xact_start < now() - interval '{LONG_TRANSACTION}' ORDER BY xact_start",
     )
     if old:
-        yield _warning(
-            "transactions", f"open for over {LONG_TRANSACTION}: {_listed(old)}", "See whether they are forgotten."
+        yield warning(
+            "transactions", f"open for over {LONG_TRANSACTION}: {listed(old)}", "See whether they are forgotten."
         )
     prepared = _names(
         cursor, "SELECT quote_literal(gid) FROM pg_prepared_xacts WHERE database = current_database() ORDER BY prepared"
     )
     if prepared:
-        yield _warning(
+        yield warning(
             "prepared transactions",
-            f"{_listed(prepared)}; not part of a dump until committed, and their locks stay",
+            f"{listed(prepared)}; not part of a dump until committed, and their locks stay",
             "COMMIT PREPARED or ROLLBACK PREPARED what is forgotten.",
         )
 
@@ -250,25 +247,3 @@ def _row(cursor: Cursor, query: str) -> tuple[Any, ...]:
 def _names(cursor: Cursor, query: str) -> list[str]:
     cursor.execute(query)
     return [name for [name] in cursor.fetchall()]
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_AT_MOST])
-    return f"{shown} and {len(names) - _SHOWN_AT_MOST} more" if len(names) > _SHOWN_AT_MOST else shown
-
-
-def _ok(check: str, found: str) -> Finding:
-    return Finding(check=check, status="ok", found=found)
-
-
-def _warning(check: str, found: str, remedy: str, brief: str = "") -> Finding:
-    return Finding(check=check, status="warning", found=found, remedy=remedy, brief=brief)
-
-
-def _missing(check: str, found: str, remedy: str) -> Finding:
-    return Finding(check=check, status="failed", found=found, remedy=remedy)
-
-
-def _failed(check: str, error: BackproofError) -> Finding:
-    passing = isinstance(error, Transient)
-    return Finding(check=check, status="failed", found=error.fact, remedy=error.remedy, passing=passing)
