@@ -14,6 +14,7 @@ settings.load_profile("backproof")
 
 pytest_plugins = [
     "tests.support.mariadb_fixtures",
+    "tests.support.mysql_dumps",
     "tests.support.operations",
     "tests.support.postgres_fixtures",
     "tests.support.prefect_fixtures",
