@@ -33,7 +33,7 @@ class Exported(Record):
     tables: tuple[str, ...]
     timing: Timing
     passed_over: tuple[str, ...] = ()
-    """Copies that were not good, a sentence each."""
+    """Copies that were not good, and stores that could not be asked, a sentence each."""
 
 
 def export(

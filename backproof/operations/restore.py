@@ -8,6 +8,7 @@ from backproof import catalog
 from backproof.archive.reader import ArchiveReader
 from backproof.engines import Engine, Progress, no_progress
 from backproof.errors import ConfigurationError, Permanent
+from backproof.findings import failed, missing, ok, warning
 from backproof.fleet import Fleet
 from backproof.operations.clock import Now, Stopwatch, utc_now
 from backproof.operations.good_copy import from_a_good_copy
@@ -25,6 +26,8 @@ class Restored(Record):
     rows: int
     left_out: tuple[str, ...]
     timings: tuple[Timing, ...]
+    passed_over: tuple[str, ...] = ()
+    """Copies that were not good, and stores that could not be asked, a sentence each."""
 
 
 def destination(fleet: Fleet, plan: str, into: str) -> Target:
@@ -59,21 +62,20 @@ def readiness(fleet: Fleet, plan: str, backup: str = "latest") -> list[Finding]:
         NotFound: there is no such backup.
         BackproofError: no store, or not the server, can be reached.
     """
-    manifest, store = catalog.manifest(fleet, plan, backup)
-    try:
-        archive = catalog.open_archive(fleet, manifest, store)
+    manifest, _ = catalog.manifest(fleet, plan, backup)
+
+    def opened(archive: ArchiveReader, place: str) -> Finding:
         archive.read(archive.manifest.members[0])
+        return ok("archive", f"{archive.manifest.id} opens, from {place}")
+
+    try:
+        good, passed_over = from_a_good_copy(fleet, plan, manifest.id, None, opened)
+        found = [good, *(warning("archive", each, "`backproof verify` it, and replace it.") for each in passed_over)]
     except Permanent as error:
-        opens = Finding(check="archive", status="failed", found=error.fact, remedy=error.remedy)
-    else:
-        opens = Finding(check="archive", status="ok", found=f"{manifest.id} opens, from {store}")
-    missing = fleet.engine(plan).lacks(destination(fleet, plan, _NOWHERE), manifest)
-    lacking = [
-        Finding(check=lack.kind, status="failed", found=f"the server lacks {lack.name}", remedy=lack.remedy)
-        for lack in missing
-    ]
-    has_all = Finding(check="server", status="ok", found=f"has all that {manifest.id} needs")
-    return [opens, *(lacking or [has_all])]
+        found = [failed("archive", error)]
+    missing_there = fleet.engine(plan).lacks(destination(fleet, plan, _NOWHERE), manifest)
+    lacking = [missing(lack.kind, f"the server lacks {lack.name}", lack.remedy) for lack in missing_there]
+    return [*found, *(lacking or [ok("server", f"has all that {manifest.id} needs")])]
 
 
 _NOWHERE = "backproof_restored"
@@ -120,7 +122,7 @@ def restore(
         return _from(archive, place, fleet, target, tables, jobs, create_missing_roles, accept_mentions, progress, now)
 
     restored, passed_over = from_a_good_copy(fleet, plan, backup, store, use)
-    return restored.model_copy(update={"left_out": (*passed_over, *restored.left_out)})
+    return restored.model_copy(update={"passed_over": passed_over})
 
 
 def _from(

@@ -93,7 +93,7 @@ def restore_command(
             accept_mentions=accept_mentions,
             progress=advance,
         )
-    for sentence in restored.left_out:
+    for sentence in (*restored.passed_over, *restored.left_out):
         speaking.warn(sentence)
     session.answer({"restored": restored.model_dump(mode="json")}, lambda: _say_restored(restored))
 
