@@ -8,7 +8,7 @@ lists backups does not load a driver.
     dump      point (locks and snapshot)  pgdump (the program)  pieces (the data section)
               globals, inventory, needs (the catalogue)
     text      lexer (statements)  text (entries)
-    restore   script, select, closure (some tables)  load  finish, schedule  sessions, guard
+    restore   script, select, closure (some tables)  load, powerless  finish  sessions, guard
               provide, database, digest
     servers   binaries, runtime, server, findings, grants
 """

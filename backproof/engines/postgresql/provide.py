@@ -9,6 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from backproof.engines.postgresql.connect import connected, quote_ident, translate
 from backproof.engines.postgresql.database import maintenance
+from backproof.engines.postgresql.powerless import is_scratch
 from backproof.errors import ConfigurationError
 from backproof.records import Lack, Manifest, Target
 
@@ -43,7 +44,7 @@ def provide(target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
     """
     missing = list(lacks)
     with connected(maintenance(target)) as connection, connection.cursor() as cursor:
-        scratch = _is_scratch(cursor)
+        scratch = is_scratch(cursor)
         roles = [lack.name for lack in missing if lack.kind == "role"]
         for name in roles:
             cursor.execute(_create_role(name, manifest, scratch))
@@ -121,12 +122,6 @@ def _missing_rights(cursor: Cursor, target: Target) -> Iterator[Lack]:
     if cursor.fetchone() != (True,):
         remedy = f"ALTER ROLE {quote_ident(target.user)} CREATEDB, or restore as another user."
         yield Lack(kind="privilege", name="CREATEDB", remedy=remedy)
-
-
-def _is_scratch(cursor: Cursor) -> bool:
-    """Ours alone: it listens on no network, and would not survive a crash."""
-    cursor.execute("SELECT pg_catalog.current_setting('listen_addresses'), pg_catalog.current_setting('fsync')")
-    return cursor.fetchone() == ("", "off")
 
 
 def _create_role(name: str, manifest: Manifest, scratch: bool) -> str:

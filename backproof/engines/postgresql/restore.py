@@ -14,6 +14,7 @@ from backproof.engines.postgresql.connect import connected, quote_literal
 from backproof.engines.postgresql.finish import Stage, stages
 from backproof.engines.postgresql.guard import permitted
 from backproof.engines.postgresql.load import load
+from backproof.engines.postgresql.powerless import powerless
 from backproof.engines.postgresql.script import NAME, Script, partition_roots
 from backproof.engines.postgresql.select import Selection, choose
 from backproof.engines.postgresql.sessions import Connection, Sessions, execute, sessions
@@ -64,7 +65,7 @@ def restore(
     wording = _Wording(target, source.manifest)
     settings = [*wording.fit(script.settings.values()), *wording.monetary, b"SET synchronous_commit = off;"]
     with sessions(target, settings) as opened:
-        restoring = _Restoring(opened, source, selection, wording, max(1, jobs), progress)
+        restoring = _Restoring(opened, target, settings, source, selection, wording, max(1, jobs), progress)
         restoring.define()
         restoring.fill(keep_order)
         restoring.finish(partition_roots(script.schema))
@@ -111,14 +112,18 @@ class _Restoring:
 
     def __init__(
         self,
-        sessions: Sessions,
+        opened: Sessions,
+        target: Target,
+        settings: Sequence[bytes],
         source: Source,
         selection: Selection,
         wording: _Wording,
         jobs: int,
         progress: Progress,
     ) -> None:
-        self._sessions = sessions
+        self._sessions = opened
+        self._target = target
+        self._settings = settings
         self._source = source
         self._selection = selection
         self._wording = wording
@@ -132,9 +137,15 @@ class _Restoring:
         self._serially(self._selection.schema)
 
     def fill(self, keep_order: bool) -> None:
-        """The data section over several connections."""
+        """The data section over several connections; on scratch, what is no superuser's by a role without powers."""
         members = self._selection.members
-        load(self._sessions, self._source, members, self._jobs, keep_order, self._apart, self._progress)
+        with powerless(self._target) as loader:
+            if loader is not None:
+                theirs = [member for member in members if member.table in loader.tables]
+                members = tuple(member for member in members if member.table not in loader.tables)
+                with sessions(loader.target, self._settings) as opened:
+                    load(opened, self._source, theirs, self._jobs, keep_order, self._apart, self._progress)
+            load(self._sessions, self._source, members, self._jobs, keep_order, self._apart, self._progress)
 
     def finish(self, roots: dict[str, str]) -> None:
         """Keys and indexes side by side, the rest in the order that is right."""
