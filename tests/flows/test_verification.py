@@ -22,11 +22,12 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[Copy]:
         for store in ("secondary", "primary", "local")
     ]
 
-    def listing(*_: Any) -> catalog.Listing:
-        backup = Backup(plan="shop", id=BACKUP, kind="daily", taken_at=TAKEN_AT, copies=tuple(held))
-        return catalog.Listing((backup,), ())
+    def find(_fleet: Any, _plan: str, backup: str, _store: str | None) -> tuple[tuple[Backup, ...], tuple[str, ...]]:
+        if backup not in ("latest", BACKUP):
+            raise NotFound(f"no backup {backup} was found", "Look again.")
+        return (Backup(plan="shop", id=BACKUP, kind="daily", taken_at=TAKEN_AT, copies=tuple(held)),), ()
 
-    monkeypatch.setattr(catalog, "listing", listing)
+    monkeypatch.setattr(catalog, "find", find)
     return held
 
 
