@@ -167,7 +167,13 @@ class Engine(Protocol):
             True when it was made, so that a failed restore may remove it again; False when it was there.
 
         Raises:
-            AlreadyExists: it exists and is not empty.
+            AlreadyExists: it exists and is not empty; where it is ``unfinished``, that is said.
+        """
+
+    def unfinished(self, target: Target, manifest: Manifest) -> AbstractContextManager[None]:
+        """Whoever looks at the database sees that it is not whole, until the context ends without an error.
+
+        So what a restore leaves that dies is never taken for whole. The last thing a restore does is to leave it.
         """
 
     def resolve(self, source: Source, tables: Sequence[str]) -> tuple[str, ...]:

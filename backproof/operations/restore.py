@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from backproof import catalog
 from backproof.archive.reader import ArchiveReader
 from backproof.engines import Engine, Progress, no_progress
-from backproof.errors import ConfigurationError, Permanent
+from backproof.errors import BackproofError, ConfigurationError, Permanent
 from backproof.findings import failed, missing, ok, warning
 from backproof.fleet import Fleet
 from backproof.operations.clock import Now, Stopwatch, utc_now
@@ -149,6 +149,7 @@ def _from(
             if create_missing_roles:
                 engine.provide(target, manifest, lacking)
             stack.enter_context(_new_database(engine, target, manifest))
+            stack.enter_context(engine.unfinished(target, manifest))
         with watch.phase("restore", lambda: _plain_bytes(manifest, chosen)):
             only = None if tables is None else chosen
             left_out = engine.restore(
@@ -179,13 +180,17 @@ def _checked(engine: Engine, archive: ArchiveReader, tables: Sequence[str] | Non
 
 @contextmanager
 def _new_database(engine: Engine, target: Target, manifest: Manifest) -> Iterator[None]:
-    """Made here, or there and empty; what was made here goes again when the restore into it fails."""
+    """Made here, or there and empty; what was made here goes again when the restore into it fails.
+
+    Where that fails too, what is left says of itself that it is not whole.
+    """
     made = engine.create(target, manifest)
     try:
         yield
     except BaseException:
         if made:
-            engine.drop(target)
+            with suppress(BackproofError):  # such as of a server that is gone: what came first is told
+                engine.drop(target)
         raise
 
 

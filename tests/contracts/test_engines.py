@@ -4,6 +4,7 @@ import itertools
 import os
 import pkgutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -128,6 +129,26 @@ def test_a_database_that_holds_something_is_never_restored_into(
     world.engine.restore(source, beside, tables=[world.harness.parent])
     with pytest.raises(AlreadyExists):
         world.engine.create(beside, source.manifest)
+
+
+def test_a_database_that_is_not_whole_says_so_until_it_is(world: World, source: MemorySource, beside: Target) -> None:
+    world.engine.create(beside, source.manifest)
+    with suppress(KeyError), world.engine.unfinished(beside, source.manifest):
+        assert world.engine.create(beside, source.manifest) is False, "nothing is in it yet"
+        raise KeyError("whatever kills a restore before it began")
+    with suppress(KeyError), world.engine.unfinished(beside, source.manifest):
+        world.engine.restore(source, beside)
+        raise KeyError("whatever kills a restore at its end")
+    with pytest.raises(AlreadyExists, match="has not finished") as raised:
+        world.engine.create(beside, source.manifest)
+    assert "DROP DATABASE" in raised.value.remedy
+    world.engine.drop(beside)
+    world.engine.create(beside, source.manifest)
+    with world.engine.unfinished(beside, source.manifest):
+        world.engine.restore(source, beside)
+    with pytest.raises(AlreadyExists, match="not empty"):
+        world.engine.create(beside, source.manifest)
+    assert taken(world.engine, beside).manifest.entries == source.manifest.entries
 
 
 def test_one_table_alone_is_restored_by_reading_its_members_alone(

@@ -89,6 +89,12 @@ class MySQL:
 
         return create(target, manifest)
 
+    def unfinished(self, target: Target, manifest: Manifest) -> AbstractContextManager[None]:
+        """A table in it says so."""
+        from backproof.engines.mysql.unfinished import unfinished
+
+        return unfinished(target, manifest)
+
     def resolve(self, source: Source, tables: Sequence[str]) -> tuple[str, ...]:
         """The tables that a person's names mean."""
         from backproof.engines.mysql.select import chosen_tables

@@ -10,6 +10,7 @@ from pymysql.connections import Connection
 
 from backproof.engines.mysql.connect import connected, message, rows
 from backproof.engines.mysql.names import quote_account, quote_ident, quote_literal, unspell
+from backproof.engines.mysql.unfinished import marks
 from backproof.errors import AlreadyExists, ConfigurationError
 from backproof.records import Manifest, Target
 
@@ -26,7 +27,6 @@ _CONTENT = """
     SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s
     UNION ALL SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
     UNION ALL SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s
-    LIMIT 1
 """
 
 
@@ -44,7 +44,14 @@ def create(target: Target, manifest: Manifest) -> bool:
     _check_name(name)
     with connected(target, database=False) as connection:
         if rows(connection, "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s", [name]):
-            if rows(connection, _CONTENT, [name] * 3):
+            begun = marks(connection, name)
+            found = {each for (each,) in rows(connection, _CONTENT, [name] * 3)}
+            if begun and found - {*begun}:
+                raise AlreadyExists(
+                    f"schema {name} holds a restore that has not finished",
+                    f"Where none is under way, DROP DATABASE {quote_ident(name)}; and restore again.",
+                )
+            if found - {*begun}:
                 raise AlreadyExists(f"schema {name} exists and is not empty", _REMEDY)
             return False
         rows(connection, create_statement(name, manifest))

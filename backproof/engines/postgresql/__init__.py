@@ -88,6 +88,12 @@ class PostgreSQL:
 
         return create(target, manifest)
 
+    def unfinished(self, target: Target, manifest: Manifest) -> AbstractContextManager[None]:
+        """Its comment says so."""
+        from backproof.engines.postgresql.unfinished import unfinished
+
+        return unfinished(target, manifest)
+
     def resolve(self, source: Source, tables: Sequence[str]) -> tuple[str, ...]:
         """The tables that a person's names mean."""
         from backproof.engines.postgresql.select import chosen_tables

@@ -9,6 +9,7 @@ import psycopg2.errors
 from psycopg2.extensions import cursor as Cursor
 
 from backproof.engines.postgresql.connect import connect, connected, message, quote_ident, quote_literal
+from backproof.engines.postgresql.unfinished import is_unfinished
 from backproof.errors import AlreadyExists, ConfigurationError, NotFound
 from backproof.records import Manifest, Target
 
@@ -130,6 +131,11 @@ def _require_empty(target: Target, manifest: Manifest) -> None:
     with connected(target) as connection, connection.cursor() as cursor:
         cursor.execute(f"SET search_path = pg_catalog; {_CONTENT}")
         if cursor.rowcount:
+            if is_unfinished(cursor):
+                raise AlreadyExists(
+                    f"database {target.database} holds a restore that has not finished",
+                    f"Where none is under way, DROP DATABASE {quote_ident(target.database)}; and restore again.",
+                )
             raise AlreadyExists(f"database {target.database} exists and is not empty", _REMEDY)
         cursor.execute("SELECT pg_catalog.current_setting('server_encoding')")
         (encoding,) = cursor.fetchall()[0]
@@ -168,7 +174,10 @@ def _owner(cursor: Cursor, manifest: Manifest) -> str:
 
 
 def _global_statements(cursor: Cursor, name: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What and how; the owner first, since privileges are granted in the owner's name."""
+    """What and how; the owner first, since privileges are granted in the owner's name.
+
+    The comment comes last, in the place of the one that says that the database is not whole.
+    """
     if owner := found.get("owner"):
         yield f"owner {owner}", f"ALTER DATABASE {name} OWNER TO {quote_ident(owner)}"
     for key, value in (found.get("settings") or {}).items():
@@ -179,13 +188,13 @@ def _global_statements(cursor: Cursor, name: str, found: Mapping[str, Any]) -> I
             yield f"setting {key} of role {role}", statement
     if (limit := found.get("connection_limit")) is not None:
         yield "connection limit", f"ALTER DATABASE {name} CONNECTION LIMIT {int(limit)}"
-    comment = found.get("comment")
-    yield "comment", f"COMMENT ON DATABASE {name} IS {'NULL' if comment is None else quote_literal(comment)}"
     for provider, label in (found.get("security_labels") or {}).items():
         statement = f"SECURITY LABEL FOR {quote_ident(provider)} ON DATABASE {name} IS {quote_literal(label)}"
         yield f"security label of {provider}", statement
     if "acl" in found:
         yield from _privileges(cursor, name, found["acl"])
+    comment = found.get("comment")
+    yield "comment", f"COMMENT ON DATABASE {name} IS {'NULL' if comment is None else quote_literal(comment)}"
 
 
 def _privileges(cursor: Cursor, name: str, acl: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
