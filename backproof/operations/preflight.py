@@ -132,11 +132,15 @@ def _scratch_room(fleet: Fleet, plan: str, last: Manifest | None) -> Iterable[Fi
         yield Finding(
             check="scratch folder",
             status="warning",
-            found=f"{folder}: {free / 1e9:.1f} GB free, a proof needs {needed / 1e9:.1f} GB",
+            found=f"{folder}: {_room(free)} free, a proof needs {_room(needed)}",
             remedy="Make room, or name a larger folder as scratch_folder in the fleet.",
         )
     else:
-        yield Finding(check="scratch folder", status="ok", found=f"{folder}: {free / 1e9:.1f} GB free")
+        yield Finding(check="scratch folder", status="ok", found=f"{folder}: {_room(free)} free")
+
+
+def _room(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _existing(folder: Path) -> Path:
@@ -165,7 +169,7 @@ def _store(fleet: Fleet, name: str, last: Manifest | None) -> Finding:
         return failed(check, error)
     needed = int(last.stored_bytes * _STORE_SHARE) if last else 0
     if free is not None and free < needed:
-        found = f"{store.location()}: {free / 1e9:.1f} GB free, a backup needs {needed / 1e9:.1f} GB"
+        found = f"{store.location()}: {_room(free)} free, a backup needs {_room(needed)}"
         return Finding(check=check, status="failed", found=found, remedy="Make room there, or use a larger disk.")
-    room = "" if free is None else f", {free / 1e9:.1f} GB free"
+    room = "" if free is None else f", {_room(free)} free"
     return Finding(check=check, status="ok", found=f"{store.location()}: written, read and deleted{room}")

@@ -549,6 +549,24 @@ def test_wrong_settings_are_told_with_their_remedy(
         assert SECRET_KEY not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (301, b"<Error><Code>PermanentRedirect</Code></Error>", {"x-amz-bucket-region": "us-east-1"}),
+        (307, b"<Error><Code>TemporaryRedirect</Code></Error>", {"x-amz-bucket-region": "us-east-1"}),
+        (400, b"<Error><Code>AuthorizationHeaderMalformed</Code><Region>us-east-1</Region></Error>", {}),
+    ],
+)
+def test_a_store_is_not_followed_to_another_region(
+    behind: Behind, status: int, body: bytes, headers: dict[str, str]
+) -> None:
+    """The library that speaks to S3 would go there without a word, and all copies might lie in one region."""
+    behind.proxy.inject(Fault("answer", "GET", "list-type", status=status, body=body, headers=headers))
+    with pytest.raises(ConfigurationError, match="The bucket is in us-east-1: correct the store's `region`"):
+        list(behind.store.list())
+    assert len(behind.proxy.requests) == 1
+
+
 def test_a_missing_bucket_is_not_found_by_every_method(regions: tuple[S3Server, ...]) -> None:
     store = S3Store("x", "nowhere", "eu-west-1", "", regions[0].endpoint_url, ACCESS_KEY, SECRET_KEY)
     for attempt in (

@@ -39,6 +39,7 @@ class Fault:
     side: Literal["request", "response"] = "response"
     status: int = 503
     body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
     fired: int = 0
 
     def fits(self, method: str, target: str) -> bool:
@@ -154,7 +155,9 @@ class Proxy:
 
     async def _answer(self, client: _Wire, method: str, fault: Fault) -> None:
         fault.fired += 1
-        head = f"HTTP/1.1 {fault.status} No\r\nContent-Length: {len(fault.body)}\r\nConnection: close\r\n\r\n"
+        headers = {"Content-Length": str(len(fault.body)), "Connection": "close", **fault.headers}
+        lines = [f"HTTP/1.1 {fault.status} No", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        head = "\r\n".join(lines)
         await client.send(head.encode() + (b"" if method == "HEAD" else fault.body))
         raise _Ended
 

@@ -161,3 +161,29 @@ def test_the_reasons_of_a_server_are_its_errors_else_its_last_words() -> None:
 )
 def test_a_full_disk_is_known_by_what_a_server_says(line: str, full: bool) -> None:
     assert bool(FULL.search(line)) is full
+
+
+@pytest.mark.parametrize(
+    ("flavour", "version", "safe"),
+    [
+        ("mariadb", "10.11.7", "10.11.8"),
+        ("mariadb", "10.11.8", ""),
+        ("mariadb", "10.9.8", "10.11.8"),
+        ("mariadb", "5.5.68", "10.4.34"),
+        ("mariadb", "11.4.1", "11.4.2"),
+        ("mariadb", "11.3.2", "11.4.2"),
+        ("mariadb", "11.8.1", ""),
+        ("mariadb", "12.0.2", ""),
+        ("mysql", "8.0.36", "8.0.37"),
+        ("mysql", "8.0.37", ""),
+        ("mysql", "8.3.0", "8.4.0"),
+        ("mysql", "8.4.0", ""),
+        ("mysql", "9.1.0", ""),
+    ],
+)
+def test_a_dump_tool_with_a_known_hole_is_named_with_the_first_version_that_has_none(
+    flavour: binaries.Flavour, version: str, safe: str
+) -> None:
+    hole = binaries.hole(binaries.Program(Path("/usr/bin/dump"), flavour, version))
+    assert hole.startswith(f"before {safe} ") if safe else hole == ""
+    assert ("CVE-2024-21096" in hole) is bool(safe)

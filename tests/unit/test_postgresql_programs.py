@@ -1,5 +1,6 @@
 """What pg_dump is given and what is made of what it says; how names, texts and errors are put."""
 
+import re
 import stat
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import psycopg2
 import pytest
 from pydantic import SecretStr
 
-from backproof.engines.postgresql import ENGINE, pgdump
+from backproof.engines.postgresql import ENGINE, binaries, pgdump
 from backproof.engines.postgresql.connect import message, quote_ident, quote_literal, quote_name, translate
 from backproof.errors import (
     AccessDenied,
@@ -136,3 +137,22 @@ def test_an_error_of_the_driver_without_a_state_is_a_lost_connection() -> None:
 def test_the_url_for_checks_carries_names_of_any_kind() -> None:
     url = ENGINE.sqlalchemy_url(TARGET.model_copy(update={"host": "/run/my db"}))
     assert url == "postgresql+psycopg2://ann:p%3Aa%5Css%20%27x@/a%3Db%20c?host=%2Frun%2Fmy%20db&port=5432"
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("18.6", "before 18.7 a dump of a hostile database can run commands in psql (CVE-2026-18408)"),
+        ("18.7", ""),
+        ("17.5", "before 17.12 a dump of a hostile database can run commands in psql (CVE-2025-8714, CVE-2026-18408)"),
+        ("17.6", "before 17.12 a dump of a hostile database can run commands in psql (CVE-2026-18408)"),
+        ("16.16", ""),
+        ("15.13", "before 15.20 a dump of a hostile database can run commands in psql (CVE-2025-8714, CVE-2026-18408)"),
+        ("14.25", ""),
+        ("13.23", "PostgreSQL 13 gets no security fixes any more"),
+        ("19beta1", ""),
+    ],
+)
+def test_programs_with_a_known_hole_are_named_with_the_first_version_that_has_none(version: str, told: str) -> None:
+    major = int(re.match(r"\d+", version)[0])  # type: ignore[index]
+    assert binaries.hole(binaries.Installation(major, version, Path("/usr/bin"))) == told

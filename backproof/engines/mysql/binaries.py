@@ -43,6 +43,12 @@ _PACKAGES: dict[Flavour, tuple[str, str]] = {
 }
 """With the clients, and with the server: of Debian or mariadb.org, and of repo.mysql.com."""
 
+_FLOORS: dict[Flavour, dict[Series, int]] = {
+    "mariadb": {(10, 4): 34, (10, 5): 25, (10, 6): 18, (10, 11): 8, (11, 0): 6, (11, 1): 5, (11, 2): 4, (11, 4): 2},
+    "mysql": {(8, 0): 37, (8, 4): 0},
+}
+"""Series to the first patch whose dump tool is safe from what a hostile server says (CVE-2024-21096)."""
+
 # The first of three parts: "Ver 10.19 Distrib 10.11.6-MariaDB", "from 11.4.2-MariaDB, client 15.2", "Ver 8.4.3 for …".
 _VERSION = re.compile(rb"(\d+\.\d+\.\d+)(-MariaDB)?")
 
@@ -128,6 +134,17 @@ def remedy(role: Role, flavour: Flavour) -> str:
         f"Install it with 'apt-get install --no-install-recommends {_PACKAGES[flavour][role == 'server']}', "
         "or name the folder that holds it among the tool folders in fleet.yaml."
     )
+
+
+def hole(program: Program) -> str:
+    """What is known to be wrong with a dump tool's files, where the stock client reads them; empty if nothing is."""
+    floors = _FLOORS[program.flavour]
+    floor, patch = floors.get(program.series), int(program.version.split(".")[2])
+    if program.series > max(floors) or (floor is not None and patch >= floor):
+        return ""
+    safe = min(each for each in floors if each >= program.series)
+    version = f"{safe[0]}.{safe[1]}.{floors[safe]}"
+    return f"before {version} a dump of a hostile server can run commands in the client (CVE-2024-21096)"
 
 
 def _choose(found: Sequence[Program], wanted: Series | None, older_too: bool) -> Program | None:

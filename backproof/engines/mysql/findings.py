@@ -5,7 +5,6 @@ Every check is asked as the account that will dump: the server itself says what 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import pymysql
@@ -24,6 +23,8 @@ TESTED = ("mariadb", (10, 11))
 LONG_TRANSACTION_HOURS = 1
 
 BEHIND_SECONDS = 300
+
+_REPLICATION = {"mariadb": ("SHOW ALL SLAVES STATUS",), "mysql": ("SHOW REPLICA STATUS", "SHOW SLAVE STATUS")}
 
 
 def findings(target: Target, tool_folders: Sequence[Path] = ()) -> list[Finding]:
@@ -46,15 +47,9 @@ def _server(asked: Asked) -> Finding:
 
 
 def _programs(asked: Asked, tool_folders: Sequence[Path]) -> Iterator[Finding]:
-    flavour, wanted = asked.flavour, binaries.series(asked.version)
+    flavour = asked.flavour
     try:
-        tool = binaries.best("dump", flavour, asked.version, tool_folders)
-        found = f"{tool.version} in {tool.path.parent}"
-        if tool.series < wanted:
-            found = f"{found}, older than the server: what is new there it may not know"
-            yield warning("dump tool", found, binaries.remedy("dump", flavour))
-        else:
-            yield ok("dump tool", found)
+        yield _dump_tool(binaries.best("dump", flavour, asked.version, tool_folders), binaries.series(asked.version))
     except MissingTool as error:
         yield failed("dump tool", error)
     try:
@@ -62,6 +57,17 @@ def _programs(asked: Asked, tool_folders: Sequence[Path]) -> Iterator[Finding]:
         yield ok("scratch server", f"{server.version}, {server.path}")
     except MissingTool as error:
         yield warning("scratch server", f"{error.fact}: no proof can run on a scratch server", error.remedy)
+
+
+def _dump_tool(tool: binaries.Program, wanted: binaries.Series) -> Finding:
+    found, hole = f"{tool.version} in {tool.path.parent}", binaries.hole(tool)
+    if tool.series < wanted:
+        found = f"{found}, older than the server: what is new there it may not know"
+        return warning("dump tool", "; ".join([found, *filter(None, [hole])]), binaries.remedy("dump", tool.flavour))
+    if hole:
+        remedy = "Update it. Backproof's own restore is not affected: it never runs the client."
+        return warning("dump tool", f"{found}: {hole}", remedy, f"dump tool: {tool.version}, {hole}")
+    return ok("dump tool", found)
 
 
 def _checks(asked: Asked) -> Iterator[Finding]:
@@ -154,11 +160,23 @@ def _transactions(asked: Asked) -> Iterator[Finding]:
 
 
 def _replica(asked: Asked) -> Iterator[Finding]:
-    statement = "SHOW ALL REPLICAS STATUS" if asked.flavour == "mariadb" else "SHOW REPLICA STATUS"
-    with suppress(pymysql.Error), asked.connection.cursor(pymysql.cursors.DictCursor) as cursor:
-        cursor.execute(statement)
-        for status in cursor.fetchall():
-            yield _replicated(status)
+    for statement in _REPLICATION[asked.flavour]:
+        try:
+            with asked.connection.cursor(pymysql.cursors.DictCursor) as cursor:
+                cursor.execute(statement)
+                yield from map(_replicated, cursor.fetchall())
+                return
+        except pymysql.Error:
+            continue  # no right to ask, or an older server has another word for it
+    yield from _unseen_replica(asked)
+
+
+def _unseen_replica(asked: Asked) -> Iterator[Finding]:
+    """It could not be asked: a primary that was always one shows none of these signs."""
+    if asked.variable("gtid_slave_pos") or asked.variable("read_only") not in ("", "OFF", "0"):
+        right = "SLAVE MONITOR" if asked.flavour == "mariadb" else "REPLICATION CLIENT"
+        found = f"this server looks like a replica; whether it is behind can't be seen without the {right} right"
+        yield warning("replica", found, asked.grant(right, "*.*"))
 
 
 def _replicated(status: dict[str, object]) -> Finding:

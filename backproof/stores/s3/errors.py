@@ -156,7 +156,8 @@ def _right(action: str, place: str, named: bool) -> str:
 def _region(error: ClientError) -> str:
     """S3 names the right region when it was asked in a wrong one."""
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    wrong = status(error) in (301, 400) and (region := headers.get("x-amz-bucket-region"))
+    region = headers.get("x-amz-bucket-region") or error.response.get("Error", {}).get("Region")
+    wrong = region and status(error) in (301, 307, 400)
     return f"The bucket is in {region}: correct the store's `region`." if wrong else ""
 
 
