@@ -228,6 +228,11 @@ def test_large_tables_that_can_not_be_read_by_key_take_a_run_of_those_there_may_
     assert [len(share.tables) for share in shares(tables, 3)] == [1, 1, 1]
 
 
+def test_tables_that_are_read_as_they_lie_are_divided_too() -> None:
+    tables = [facts("a", BIG, by_key=False), facts("b", BIG, by_key=False), facts("c", 1)]
+    assert [[each.name for each in share.tables] for share in shares(tables, 2)] == [["c"], ["a"], ["b"]]
+
+
 @pytest.mark.parametrize("jobs", [1, 2, 8])
 def test_there_is_no_empty_share(jobs: int) -> None:
     assert shares([], jobs) == []

@@ -11,7 +11,7 @@ What an account may not see is not listed, and its absence shows nowhere: see ``
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,6 +42,10 @@ _KEYS = """
     SELECT TABLE_NAME, INDEX_NAME,
            max(NULLABLE = 'YES' OR SUB_PART IS NOT NULL OR INDEX_TYPE <> 'BTREE' OR COLUMN_NAME IS NULL)
     FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = %s AND NON_UNIQUE = 0 GROUP BY TABLE_NAME, INDEX_NAME
+"""
+_INDEXED = """
+    SELECT DISTINCT TABLE_NAME, INDEX_NAME, coalesce(COLUMN_NAME, '') FROM information_schema.STATISTICS
+    WHERE TABLE_SCHEMA = %s
 """
 _OTHERS = (
     """SELECT 'VIEW', TABLE_NAME, concat_ws('|', md5(VIEW_DEFINITION), DEFINER, SECURITY_TYPE, CHECK_OPTION)
@@ -79,7 +83,7 @@ class TableFacts:
     transactional: bool
     versioned: bool
     by_key: bool
-    """Whether it is dumped in the order of its first unique key; see ``dumptool.rows``."""
+    """Whether it must be told to come in the order of its first unique key; see ``dumptool.rows``."""
     columns: tuple[str, ...]
     data_bytes: int
     changed: datetime | None
@@ -212,13 +216,16 @@ def _tables(
 ) -> dict[str, TableFacts]:
     transactional = {engine for (engine,) in rows(connection, _TRANSACTIONAL)}
     by_key = _by_key(rows(connection, _KEYS, [schema]))
+    indexed = _indexed(rows(connection, _INDEXED, [schema]))
     return {
         name: TableFacts(
             name=name,
             engine=engine,
             transactional=engine in transactional,
             versioned=kind == "SYSTEM VERSIONED",
-            by_key=by_key.get(name, True) and engine in transactional,
+            by_key=by_key.get(name, False)
+            and engine in transactional
+            and (engine.upper() != "INNODB" or _covered(columns.get(name, ()), indexed.get(name, {}))),
             columns=tuple(column[0] for column in columns.get(name, ())),
             data_bytes=int(size),
             changed=changed,
@@ -239,6 +246,26 @@ def _by_key(keys: Iterable[tuple[Any, ...]]) -> dict[str, bool]:
         else:
             others[table] = others.get(table, False) or not unordered
     return others | primary
+
+
+def _indexed(parts: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, set[str]]]:
+    """Of tables, of their indexes: the columns."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for table, index, column in parts:
+        found.setdefault(table, {}).setdefault(index, set()).add(column)
+    return found
+
+
+def _covered(columns: Sequence[tuple[Any, ...]], indexes: Mapping[str, Set[str]]) -> bool:
+    """Whether the server may read all of a table's rows from an index that is not the table itself.
+
+    Each index of InnoDB also holds the columns of the key that the table lies by: the primary one, or any other.
+    """
+    stored = {name for name, _, extra, _ in columns if "GENERATED" not in extra.upper()}
+    primary = indexes.get("PRIMARY")
+    others = {name: held for name, held in indexes.items() if name != "PRIMARY"}
+    clusters = [primary] if primary is not None else list(others.values())
+    return any(stored <= held | cluster for held in others.values() for cluster in clusters)
 
 
 def _objects(

@@ -30,15 +30,18 @@ def shares(tables: Iterable[TableFacts], jobs: int) -> list[Share]:
 
     Args:
         tables: all whose rows are dumped.
-        jobs: runs in all; one more where there are tables of both kinds and jobs is one.
+        jobs: runs in all; one more at most where there are tables of both kinds.
     """
     listed = list(tables)
-    by_key = [facts for facts in listed if facts.by_key]
-    as_they_lie = [facts for facts in listed if not facts.by_key]
-    apart = 1 if sum(facts.data_bytes for facts in as_they_lie) >= dividing.WORTHWHILE_BYTES else 0
-    groups = [*_divided(by_key, max(1, jobs - apart)), as_they_lie]
+    kinds = [[facts for facts in listed if facts.by_key is kind] for kind in (True, False)]
+    whole = sum(map(_bytes, kinds)) or 1
+    groups = [group for kind in kinds for group in _divided(kind, max(1, round(jobs * _bytes(kind) / whole)))]
     # Only a first run may leave out instead of naming: of the further ones none has many tables.
     return [Share(tuple(group), group[0].by_key, len(group) > NAMED_AT_MOST) for group in groups if group]
+
+
+def _bytes(tables: Iterable[TableFacts]) -> int:
+    return sum(facts.data_bytes for facts in tables)
 
 
 def _divided(tables: list[TableFacts], jobs: int) -> list[list[TableFacts]]:
@@ -46,7 +49,7 @@ def _divided(tables: list[TableFacts], jobs: int) -> list[list[TableFacts]]:
     largest = sorted(tables, key=lambda facts: -facts.data_bytes)
     worthwhile = [facts for facts in largest if facts.data_bytes >= dividing.WORTHWHILE_BYTES]
     movable = worthwhile[: min(dividing.MOVED_AT_MOST, NAMED_AT_MOST)] if jobs > 1 else []
-    rest = sum(facts.data_bytes for facts in tables) - sum(facts.data_bytes for facts in movable)
+    rest = _bytes(tables) - _bytes(movable)
     given = dividing.divided([(facts.name, facts.data_bytes) for facts in movable], rest, jobs)
     by_name = {facts.name: facts for facts in movable}
     moved = {name for share in given for name in share}
