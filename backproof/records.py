@@ -213,6 +213,8 @@ class Lack(Record):
     kind: Literal["role", "extension", "tablespace", "locale", "privilege", "setting"]
     name: str
     remedy: str
+    refuses: bool = True
+    """Whether a restore is refused for it; else it is only told by who asks beforehand."""
 
 
 class Copy(Record):

@@ -74,8 +74,14 @@ def readiness(fleet: Fleet, plan: str, backup: str = "latest") -> list[Finding]:
     except Permanent as error:
         found = [failed("archive", error)]
     missing_there = fleet.engine(plan).lacks(destination(fleet, plan, _NOWHERE), manifest)
-    lacking = [missing(lack.kind, f"the server lacks {lack.name}", lack.remedy) for lack in missing_there]
-    return [*found, *(lacking or [ok("server", f"has all that {manifest.id} needs")])]
+    if not any(lack.refuses for lack in missing_there):
+        found.append(ok("server", f"has all that {manifest.id} needs"))
+    return [*found, *map(_lacking, missing_there)]
+
+
+def _lacking(lack: Lack) -> Finding:
+    worded = missing if lack.refuses else warning
+    return worded(lack.kind, f"the server lacks {lack.name}", lack.remedy)
 
 
 _NOWHERE = "backproof_restored"
@@ -195,11 +201,11 @@ def _new_database(engine: Engine, target: Target, manifest: Manifest) -> Iterato
 
 
 def _require(lacking: Sequence[Lack], create_missing_roles: bool) -> None:
-    missing = [lack for lack in lacking if not (create_missing_roles and lack.kind == "role")]
-    if missing:
+    refusing = [lack for lack in lacking if lack.refuses and not (create_missing_roles and lack.kind == "role")]
+    if refusing:
         raise Permanent(
-            "the server lacks " + ", ".join(f"{lack.kind} {lack.name}" for lack in missing),
-            " ".join(dict.fromkeys(lack.remedy for lack in missing)),
+            "the server lacks " + ", ".join(f"{lack.kind} {lack.name}" for lack in refusing),
+            " ".join(dict.fromkeys(lack.remedy for lack in refusing)),
         )
 
 

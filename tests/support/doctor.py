@@ -17,18 +17,23 @@ from tests.support.fleets import PLAN, built
 Description = dict[str, Any]
 
 
-def examine(description: Description, folder: Path, *options: str) -> dict[str, Finding]:
-    """The findings by check, after it was seen that both outputs hold all of them, their remedies, and no secret."""
+def examine(description: Description, folder: Path) -> dict[str, Finding]:
+    """The findings by check."""
+    return {finding.check: finding for finding in findings(description, folder)}
+
+
+def findings(description: Description, folder: Path, *options: str) -> list[Finding]:
+    """What is found, after it was seen that both outputs hold all of it, every remedy, and no secret."""
     (folder / "fleet.yaml").write_text(yaml.safe_dump(description))
     command = ("--fleet", str(folder / "fleet.yaml"), "doctor", PLAN, *options)
     words = CliRunner().invoke(main, command, prog_name="backproof")
     answer = CliRunner().invoke(main, ("--json", *command), prog_name="backproof")
     document = json.loads(answer.stdout)
-    findings = [Finding.model_validate(each) for each in document["findings"]]
-    failed = any(finding.status == "failed" for finding in findings)
+    found = [Finding.model_validate(each) for each in document["findings"]]
+    failed = any(finding.status == "failed" for finding in found)
     assert document["ok"] is not failed
     assert (words.exit_code, answer.exit_code) == (int(failed), int(failed)), words.output
-    for finding in findings:
+    for finding in found:
         assert not finding.found.endswith("."), "a fact is a clause"
         assert same(finding.found) in same(words.stdout)
         if finding.status != "ok":
@@ -36,7 +41,7 @@ def examine(description: Description, folder: Path, *options: str) -> dict[str, 
             assert same(finding.remedy) in same(words.stdout)
     for secret in _secrets(description):
         assert secret not in words.output + answer.output
-    return {finding.check: finding for finding in findings}
+    return found
 
 
 def refusal(description: Description, folder: Path) -> BackproofError | None:

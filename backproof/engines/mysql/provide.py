@@ -35,6 +35,7 @@ def lacks(target: Target, manifest: Manifest) -> list[Lack]:
             *_missing_accounts(connection, manifest),
             *_missing_engines(connection, manifest),
             *_other_settings(connection, manifest),
+            *_other_ways(connection, manifest),
             *_missing_locales(connection, manifest),
             *_missing_rights(connection, target, manifest),
         ]
@@ -147,6 +148,25 @@ def _other_settings(connection: Connection, manifest: Manifest) -> Iterator[Lack
     if int(packet) < needed:
         remedy = f"SET GLOBAL max_allowed_packet = {1 << (needed - 1).bit_length()} there: it has {packet}."
         yield Lack(kind="setting", name=f"max_allowed_packet of {needed} bytes", remedy=remedy)
+
+
+def _other_ways(connection: Connection, manifest: Manifest) -> Iterator[Lack]:
+    """What a restore does without, since its sessions bring their own, and what comes to use the database does not."""
+    recorded = _mapping(manifest.database.server.get("variables"))
+    ((mode, page, scheduler),) = rows(
+        connection, "SELECT @@global.sql_mode, @@global.innodb_page_size, @@global.event_scheduler"
+    )
+
+    def lack(name: str, remedy: str) -> Lack:
+        return Lack(kind="setting", name=f"{name}={recorded[name]}", remedy=remedy, refuses=False)
+
+    if set(str(recorded.get("sql_mode", mode)).split(",")) != set(str(mode).split(",")):
+        yield lack("sql_mode", f"It has '{mode}': an application may be refused there what it could write before.")
+    if int(recorded.get("innodb_page_size", page)) > int(page):
+        yield lack("innodb_page_size", f"It has {page}, and long keys and rows may be refused: see that they come.")
+    events = any(key.startswith("EVENT ") for key in manifest.entries)
+    if events and recorded.get("event_scheduler") == "ON" and scheduler not in (1, "ON"):
+        yield lack("event_scheduler", "Events come back, and none of them runs there before it is ON.")
 
 
 def _missing_locales(connection: Connection, manifest: Manifest) -> Iterator[Lack]:
