@@ -20,7 +20,8 @@ from backproof.stores import Stored, folders
 from backproof.stores.disk_errors import told
 from backproof.stores.keys import checked, checked_prefix, is_key
 from backproof.stores.probing import write_read_delete
-from backproof.stores.unfinished import CHUNK_BYTES, Unfinished, already_there, remove_abandoned
+from backproof.stores.read_back import CHUNK_BYTES
+from backproof.stores.unfinished import Unfinished, already_there, remove_abandoned
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted FIFO must not make us wait
 _MISSING = (FileNotFoundError, NotADirectoryError)

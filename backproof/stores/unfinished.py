@@ -22,8 +22,8 @@ from isal import isal_zlib
 from backproof import scratch
 from backproof.errors import AlreadyExists, ConfigurationError, Damaged
 from backproof.stores.disk_errors import told
+from backproof.stores.read_back import ReadBack
 
-CHUNK_BYTES = 1024 * 1024
 _BEGUN = "%Y%m%dT%H%M%S.%f"
 _NAME = re.compile(rf"~(?P<begun>\d{{8}}T\d{{6}}\.\d{{6}})-(?P<owner>{scratch.OWNER})-[0-9a-f]{{16}}~")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
@@ -53,6 +53,7 @@ class Unfinished:
                 self._own_name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._folder
             )
             _lock(self._file)
+        self._read_back = ReadBack(self._file)
         return self
 
     def __exit__(
@@ -60,6 +61,7 @@ class Unfinished:
     ) -> None:
         with told("write", self._place):
             try:
+                self._read_back.stop()
                 _unlink(self._own_name, self._folder)
             finally:
                 os.close(self._file)
@@ -70,19 +72,18 @@ class Unfinished:
             rest = memoryview(chunk)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
-        self._length += len(chunk)
+            self._length += len(chunk)
+            self._read_back.reach(self._length)
         self._checksum = isal_zlib.crc32(chunk, self._checksum)
 
     def confirm(self) -> None:
-        """Bring it to the disk and read it back from there.
+        """Have all of it on the disk, and as it was written: each byte is read back from there.
 
         Raises:
             Damaged: what lies there is not what was written.
         """
         with told("write", self._place):
-            os.fsync(self._file)
-            os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_DONTNEED)  # else memory answers instead of the disk
-            length, checksum = _measure(self._file)
+            length, checksum = self._read_back.finish()
         if (length, checksum) != (self._length, self._checksum):
             raise Damaged(
                 f"{self._place}: {length} bytes came back of {self._length} written, or others",
@@ -168,11 +169,3 @@ def _unlink(name: str, folder: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _measure(file: int) -> tuple[int, int]:
-    length = checksum = 0
-    while chunk := os.pread(file, CHUNK_BYTES, length):
-        length += len(chunk)
-        checksum = isal_zlib.crc32(chunk, checksum)
-    return length, checksum

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -27,7 +27,7 @@ from backproof.errors import (
     NotFound,
     StoreUnavailable,
 )
-from backproof.stores import Store
+from backproof.stores import Store, read_back
 from backproof.stores.local import LocalStore
 from backproof.stores.s3 import S3Store
 from deployments.servers import seaweedfs
@@ -195,6 +195,67 @@ def test_what_could_not_be_brought_to_the_disk_is_thrown_away(
         assert len(syncs.paths) == fail_at + 1, "a failed fsync was tried again"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     store.put("shop/daily/a", [b"x"])
+
+
+def test_a_large_file_is_brought_to_the_disk_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_back, "STRIDE_BYTES", MIB)
+    monkeypatch.setattr(os, "fsync", syncs := Syncs())
+    store = LocalStore("local", tmp_path)
+    chunks = [token_bytes(MIB) for _ in range(8)]
+
+    def slowly() -> Iterator[bytes]:
+        for number, chunk in enumerate(chunks):
+            yield chunk
+            wait_until(lambda number=number: len(syncs.paths) > number)  # type: ignore[misc]
+
+    store.put("a", slowly())
+    assert read(store, "a") == b"".join(chunks)
+    assert sum(Path(path).name.startswith("~") for path in syncs.paths) == 9
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_a_large_file_whose_first_part_could_not_be_brought_to_the_disk_ends_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_back, "STRIDE_BYTES", MIB)
+    monkeypatch.setattr(os, "fsync", syncs := Syncs(0))
+    given = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal given
+        while True:
+            given += 1
+            yield bytes(MIB)
+            time.sleep(0.01)
+            assert given < 500
+
+    with pytest.raises(StoreUnavailable, match=r"Input/output error.*dmesg"):
+        LocalStore("local", tmp_path).put("a", endless())
+    assert len(syncs.paths) == 1, "a failed fsync was tried again"
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("stride", [MIB, read_back.STRIDE_BYTES])
+def test_a_file_that_is_cut_while_it_is_written_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
+) -> None:
+    monkeypatch.setattr(read_back, "STRIDE_BYTES", stride)
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(6):
+            yield bytes(MIB)
+        os.truncate(left_in(tmp_path)[0], MIB)
+
+    with pytest.raises(Damaged, match="came back of"):
+        LocalStore("local", tmp_path).put("a", chunks())
 
 
 def test_what_the_disk_changed_is_noticed(tmp_path: Path) -> None:
