@@ -1,6 +1,7 @@
 """``python -m benchmarks [--engines postgresql,mariadb] [--size-mb 800] [--runs 3] [--cases seal,restore,…]``.
 
 Prints a table and writes latest.json; ``--add`` keeps the rows of other engines and cases that are there already.
+``--stages`` prints instead where the processor time of a seal goes.
 """
 
 import argparse
@@ -36,15 +37,20 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each command (default: 3)")
     parser.add_argument("--cases", default=",".join(CASES), help=f"of: {', '.join(CASES)}")
     parser.add_argument("--add", action="store_true", help="to the rows that are there")
+    parser.add_argument("--stages", action="store_true", help="where the processor time of a seal goes, instead")
     options = parser.parse_args()
     console = Console(stderr=True)
     rows: list[Row] = []
     for engine in options.engines.split(","):
         with workspace("bench") as folder, ENGINES[engine](folder, options.size_mb, console.print) as bench:
+            if options.stages:
+                Console().print(_stages(bench, options.runs))
+                continue
             for name in options.cases.split(","):
                 rows += _measured(bench, name, bench.cases[name], options.runs, console)
-    _write(rows, options.add)
-    Console().print(_table(rows, options.runs))
+    if rows:
+        _write(rows, options.add)
+        Console().print(_table(rows, options.runs))
 
 
 def _measured(bench: Bench, name: str, case: Case, runs: int, console: Console) -> list[Row]:
@@ -76,6 +82,22 @@ def _measured(bench: Bench, name: str, case: Case, runs: int, console: Console) 
         }
         for peer, results in timed.items()
     ]
+
+
+def _stages(bench: Bench, runs: int) -> Table:
+    """CPU seconds of a seal by stage, medians; and per GB of dump text and of database."""
+    measured = [json.loads(bench.stages().output) for _ in range(runs)]
+    seconds = {stage: statistics.median(each[stage] for each in measured) for stage in measured[0]}
+    plain_bytes = seconds.pop("plain_bytes")
+    seconds["ours beyond compression"] = seconds["total"] - seconds["compress"]
+    table = Table(
+        title=f"{bench.name}: {plain_bytes / 1e6:.0f} MB of SQL of a {bench.database_bytes / 1e6:.0f} MB database"
+    )
+    for column in ("stage", "CPU s", "per GB of SQL", "per GB of database"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage, each in seconds.items():
+        table.add_row(stage, *(f"{each / size:.2f}" for size in (1, plain_bytes / 1e9, bench.database_bytes / 1e9)))
+    return table
 
 
 def _medians(runs: list[Run]) -> tuple[float, float, float]:

@@ -84,6 +84,11 @@ class Bench(ABC):
         shutil.rmtree(self.folder / "backups", ignore_errors=True)
         return self.ours("seal")
 
+    def stages(self) -> Run:
+        """The same, which prints where its processor time went."""
+        shutil.rmtree(self.folder / "backups", ignore_errors=True)
+        return run([sys.executable, "-m", "benchmarks.stages", str(self.fleet_file)], self.environment)
+
     def sealed(self) -> None:
         """That there is one, in both stores."""
         if not any((self.folder / "backups").rglob("*.manifest.json")):

@@ -4,19 +4,23 @@ Measured within the process that seals, as CPU time of the thread that does it, 
 are; what no stage accounts for is the rest. The dump tool's share is that of its processes.
 """
 
+import json
+import os
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from backproof.archive import members, message, tables, writer
 from backproof.engines.mysql import dump as mysql
 from backproof.engines.postgresql import dump as postgresql
-from backproof.fleet import Fleet
+from backproof.fleet import Fleet, load
 from backproof.operations.seal import seal
 from backproof.stores.unfinished import Unfinished
 
@@ -113,3 +117,7 @@ def _patched(stages: Stages, places: list[tuple[Any, str, str]]) -> Iterator[Non
     finally:
         for patch in patches:
             patch.stop()
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Fleet(load(Path(sys.argv[1]), os.environ)), "bench")))
