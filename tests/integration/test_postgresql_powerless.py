@@ -91,3 +91,15 @@ def test_what_owners_keep_from_others_and_from_themselves_comes_back_all_the_sam
     assert found == ()
     assert rows == [(20,)]
     execute(live, "DROP SCHEMA own CASCADE")
+
+
+def test_a_table_of_whoever_owns_the_database_comes_back(postgres: Target, fresh_database: FreshDatabase) -> None:
+    live = fresh_database(
+        postgres,
+        """CREATE TABLE theirs (i int, t text); ALTER TABLE theirs OWNER TO pg_database_owner;
+        INSERT INTO theirs SELECT i, repeat('z', i * 53 % 300) FROM generate_series(1, 500) i;""",
+    )
+    with workspace("ordinary") as folder:
+        found, rows = on_scratch(taken(ENGINE, live), folder, "SELECT count(*) FROM theirs")
+    assert found == ()
+    assert rows == [(500,)]

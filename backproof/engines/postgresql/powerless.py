@@ -26,6 +26,19 @@ _TABLES = """
     WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT r.rolsuper
 """
 
+_OF_NO_MEMBERS = "pg_database_owner"
+"""Stands for whoever owns the database: it can't be granted."""
+
+# Reading and writing all data does not include TRUNCATE, which a kept order of rows needs.
+_TRUNCATING = """
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT c.oid::pg_catalog.regclass FROM pg_catalog.pg_class c
+            WHERE c.relkind = 'r' AND c.relowner = 'pg_database_owner'::pg_catalog.regrole LOOP
+            EXECUTE pg_catalog.format('{} TRUNCATE ON %s {} {}', name);
+        END LOOP;
+    END $$
+"""
+
 
 @dataclass(frozen=True)
 class Powerless:
@@ -52,12 +65,14 @@ def powerless(target: Target) -> Iterator[Powerless | None]:
             yield None
             return
         role, password = f"backproof_loader_{secrets.token_hex(6)}", secrets.token_urlsafe(24)
-        _make(cursor, role, password, sorted({owner for _, owner in found}), target.database)
+        _make(cursor, role, password, sorted({owner for _, owner in found} - {_OF_NO_MEMBERS}), target.database)
+        cursor.execute(_TRUNCATING.format("GRANT", "TO", role))
         try:
             as_role = target.model_copy(update={"user": role, "password": SecretStr(password)})
             yield Powerless(as_role, frozenset(name for name, _ in found))
         finally:
             if not connection.closed:
+                cursor.execute(_TRUNCATING.format("REVOKE", "FROM", role))
                 cursor.execute(f"REVOKE ALL ON DATABASE {quote_ident(target.database)} FROM {role}; DROP ROLE {role}")
 
 
