@@ -6,7 +6,7 @@ lists backups does not load a driver.
 ::
 
     dump      point (locks and snapshot)  pgdump (the program)  pieces (the data section)
-              globals, inventory, needs (the catalogue)
+              globals, extensions, inventory, losses, needs (the catalogue)
     text      lexer (statements)  text (entries)
     restore   script, select, closure (some tables)  load, powerless  finish  sessions, guard
               provide, database, digest

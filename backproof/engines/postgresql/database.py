@@ -9,6 +9,7 @@ import psycopg2.errors
 from psycopg2.extensions import cursor as Cursor
 
 from backproof.engines.postgresql.connect import connect, connected, message, quote_ident, quote_literal
+from backproof.engines.postgresql.extensions import not_as_recorded
 from backproof.engines.postgresql.unfinished import is_unfinished
 from backproof.errors import AlreadyExists, ConfigurationError, NotFound
 from backproof.records import Manifest, Target
@@ -91,7 +92,7 @@ def apply_globals(target: Target, manifest: Manifest) -> list[str]:
     """Owner, privileges, settings, connection limit, comment and labels, as they were.
 
     Returns:
-        What could not be applied and why, a sentence each; the rest is.
+        What could not be applied and why, and what extensions lack that was in them, a sentence each; the rest is.
     """
     failed = []
     with connected(target) as connection, connection.cursor() as cursor:
@@ -102,6 +103,7 @@ def apply_globals(target: Target, manifest: Manifest) -> list[str]:
                 if connection.closed:
                     raise
                 failed.append(f"{what} could not be applied: {message(error)}")
+        failed += not_as_recorded(cursor, manifest)
     return failed
 
 

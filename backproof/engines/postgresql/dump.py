@@ -16,7 +16,8 @@ from backproof import subprocesses
 from backproof.engines import PIECE_BYTES, Piece
 from backproof.engines.postgresql import binaries, pgdump
 from backproof.engines.postgresql.globals import read_globals, read_server_facts, read_settings
-from backproof.engines.postgresql.inventory import not_carried, take
+from backproof.engines.postgresql.inventory import take
+from backproof.engines.postgresql.losses import not_carried
 from backproof.engines.postgresql.pieces import pieces
 from backproof.engines.postgresql.point import ATTEMPTS, LOCK_SECONDS, Point, consistent_point
 from backproof.engines.postgresql.shares import shares

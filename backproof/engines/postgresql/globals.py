@@ -16,6 +16,7 @@ Three parts, for what is compared after a round trip must be told from what may 
 ``server``: what may differ elsewhere; for people, and for whoever creates what is missing.
     ``system_identifier`` (null where it may not be read), ``lsn``, ``in_recovery``, ``database_oid``, ``tablespace``,
     ``collation_version`` (recorded) and ``collation_version_actual``, ``extensions``: {name: version},
+    ``extension_members``: {extension: {member: digest of what may be changed in it}},
     ``role_attributes``: {role: {superuser, createrole, createdb, login, replication, bypassrls, inherit,
     connection_limit, valid_until}}, ``parameters``: {name: value} of the server. Never a password.
 """
@@ -25,6 +26,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from backproof.engines.postgresql.extensions import MEMBERS, by_extension
 from backproof.engines.postgresql.point import Point
 
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin", "d": "default"}
@@ -190,6 +192,7 @@ def read_server_facts(point: Point) -> dict[str, JsonValue]:
         "collation_version": recorded,
         "collation_version_actual": actual,
         "extensions": _pairs(point, "SELECT extname::text, extversion FROM pg_catalog.pg_extension ORDER BY 1"),
+        "extension_members": by_extension(point.rows(MEMBERS)),
         "role_attributes": _role_attributes(point),
         "parameters": _pairs(
             point,

@@ -42,15 +42,6 @@ def take(point: Point) -> Inventory:
     return Inventory(rows=_rows(point) | _large_objects(point), objects=tuple(_objects(point)), needs=needs(point))
 
 
-def not_carried(point: Point) -> Iterator[str]:
-    """What a plain dump of this database can't carry, a sentence each."""
-    yield "Passwords of roles are not in a backup; roles are listed with their memberships, and created without login."
-    for query, sentence in _LOSSES:
-        ((count, example),) = point.rows(query)
-        if count:
-            yield sentence.format(count=count, example=example)
-
-
 def _rows(point: Point) -> dict[str, int]:
     tables = point.rows(_COUNTED)
     found: dict[str, int] = {}
@@ -204,53 +195,4 @@ objects (kind, schema, tag, owner) AS (
 )
 """
     + _NAMED
-)
-
-_LOSSES = (
-    (
-        "SELECT count(*), min(c.relname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_depend d ON d.objid = c.oid"
-        " AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e'"
-        " JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_catalog.pg_extension'::regclass"
-        " WHERE c.relkind = 'r' AND NOT c.oid = ANY (coalesce(e.extconfig, '{}')) "
-        " AND pg_catalog.pg_relation_size(c.oid) > 0",
-        "{count} tables (such as {example}) belong to extensions, which make them: their rows are not in the backup.",
-    ),
-    (
-        "SELECT count(*), min(subname) FROM pg_catalog.pg_subscription, pg_catalog.pg_roles r"
-        " WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())"
-        " AND r.rolname = current_user AND NOT r.rolsuper",
-        "{count} subscriptions (such as {example}) are not in the backup: only a superuser may read them.",
-    ),
-    (
-        "SELECT count(*), min(matviewname) FROM pg_catalog.pg_matviews WHERE ispopulated",
-        "Rows of {count} materialised views (such as {example}) are computed anew at restore, not copied.",
-    ),
-    (
-        "SELECT count(*), min(relname) FROM pg_catalog.pg_class c WHERE relkind = 'f'",
-        "Rows of {count} foreign tables (such as {example}) lie on other servers and are not in the backup.",
-    ),
-    (
-        "SELECT count(*), min(relname) FROM pg_catalog.pg_class WHERE relkind = 'r' AND relpersistence = 'u'"
-        " AND pg_catalog.pg_is_in_recovery()",
-        "Rows of {count} unlogged tables (such as {example}) are not in the backup: this server is a standby.",
-    ),
-    (
-        "SELECT count(*), min(indexrelid::regclass::text) FROM pg_catalog.pg_index WHERE NOT indisvalid"
-        " AND indexrelid >= 16384 AND EXISTS (SELECT FROM pg_class c WHERE c.oid = indexrelid AND c.relkind = 'i')",
-        "{count} invalid indexes (such as {example}) are not in the backup: pg_dump leaves them out.",
-    ),
-    (
-        "SELECT count(*), min(gid) FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database()",
-        "{count} prepared transactions (such as {example}) are not in the backup: they are not committed.",
-    ),
-    (
-        "SELECT count(*), min(slot_name) FROM pg_catalog.pg_replication_slots"
-        " WHERE database = pg_catalog.current_database()",
-        "{count} logical replication slots (such as {example}) are not in the backup.",
-    ),
-    (
-        "SELECT count(*), min(spcname) FROM pg_catalog.pg_tablespace t WHERE spcname !~ '^pg_'"
-        " AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.reltablespace = t.oid)",
-        "Locations of {count} tablespaces (such as {example}) are not in the backup: their names are.",
-    ),
 )
