@@ -7,11 +7,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 
-from backproof.errors import AccessDenied, BackproofError, Busy, CannotProve, StoreUnavailable
+from backproof.errors import AccessDenied, BackproofError, Busy, CannotProve, StoreUnavailable, Transient
 from backproof.records import Finding
 from flows.backup import backup
 from tests.support.operations import BACKUP, Operations
@@ -50,6 +51,33 @@ def test_preflight_stops_it_before_anything_is_touched(operations: Operations) -
     assert isinstance(error, BackproofError)
     assert "password: it is wrong" in str(error)
     assert operations.calls == ["sweep", "preflight"]
+
+
+def test_preflight_is_tried_again_where_all_that_failed_may_pass(operations: Operations) -> None:
+    away = Finding(check="database", status="failed", found="connection refused", remedy="Wait.", passing=True)
+    operations.findings = [away]
+    state, error = run("shop")
+    assert state.is_failed()
+    assert isinstance(error, Transient)
+    assert operations.calls == ["sweep", *["preflight"] * 6]
+
+
+def test_a_failed_step_that_nobody_waits_for_would_be_lost_and_is_not(operations: Operations) -> None:
+    """Prefect calls such a flow completed."""
+
+    @task
+    def failing() -> None:
+        raise down()
+
+    @flow
+    def careless() -> str:
+        failing.submit()
+        return "all is well"
+
+    assert careless(return_state=True).name == "Completed"
+    operations.fail("copy local primary", down(), times=99)
+    state, record = run("shop")
+    assert (state.name, record["outcome"]) == ("Degraded", "degraded")
 
 
 def test_a_transient_failure_is_tried_again(operations: Operations) -> None:

@@ -4,6 +4,7 @@ Others don't collect this file (``tests/conftest.py``); a limit on the length of
 ``test_store_faults``.
 """
 
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ import pytest
 
 from backproof.engines.postgresql import ENGINE
 from backproof.engines.postgresql.connect import connected
-from backproof.errors import NoSpace
+from backproof.errors import NoSpace, Permanent
 from backproof.operations.copy import copy
+from backproof.operations.preflight import preflight, require
 from backproof.operations.prove import prove
 from backproof.records import Target
 from backproof.scratch import workspace
@@ -64,6 +66,22 @@ def test_a_full_disk_under_a_store_is_no_space_and_no_backup(past: Past, live: T
         shop.expect_nothing_happened()
         make_room(disk)
         shop.expect_a_second_run_succeeds()
+
+
+def test_a_disk_too_small_for_another_backup_is_told_before_anything_is_dumped(
+    past: Past, live: Target, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "32m"):
+        shop = shop_of(past, live, disk / "shop")
+        needed = shop.seal().manifest.stored_bytes
+        (disk / "others").write_bytes(bytes(shutil.disk_usage(disk).free - needed // 2))
+        with pytest.raises(Permanent, match=r"store near: .* MB free, a backup needs .* MB") as raised:
+            require(preflight(shop.fleet, PLAN))
+        assert "Make room there" in raised.value.remedy
+        (disk / "others").unlink()
+        make_room(disk)
+        require(preflight(shop.fleet, PLAN))
 
 
 def test_a_full_disk_under_the_first_store_sends_the_backup_to_the_next(
