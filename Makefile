@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test check bench constraints clean
+.PHONY: install demo test check bench zoo constraints clean
 
 install: $(READY)
 
@@ -46,6 +46,12 @@ test: install check .venv-stock/.ready
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# What the databases' own test suites leave behind, sent the whole way: needs their unpacked sources (docs/proving.md).
+zoo: install
+	@test -n "$(POSTGRESQL)$(MARIADB)" || { echo 'make zoo POSTGRESQL=folder-of-its-source, or MARIADB=…' >&2; exit 2; }
+	$(if $(POSTGRESQL),$(BIN)/python -m tests.zoo.postgresql $(POSTGRESQL) $(ARGS))
+	$(if $(MARIADB),$(BIN)/python -m tests.zoo.mariadb $(MARIADB) $(ARGS))
 
 constraints: .uv/bin/uv
 	.uv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test \
