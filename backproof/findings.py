@@ -8,14 +8,14 @@ from backproof.records import Finding
 _SHOWN_AT_MOST = 3
 
 
-def ok(check: str, found: str) -> Finding:
+def ok(check: str, found: str, live_bytes: int | None = None) -> Finding:
     """Nothing is in the way."""
-    return Finding(check=check, status="ok", found=found)
+    return Finding(check=check, status="ok", found=found, live_bytes=live_bytes)
 
 
-def warning(check: str, found: str, remedy: str, brief: str = "") -> Finding:
+def warning(check: str, found: str, remedy: str, brief: str = "", live_bytes: int | None = None) -> Finding:
     """Worth knowing; a backup can be taken."""
-    return Finding(check=check, status="warning", found=found, remedy=remedy, brief=brief)
+    return Finding(check=check, status="warning", found=found, remedy=remedy, brief=brief, live_bytes=live_bytes)
 
 
 def missing(check: str, found: str, remedy: str) -> Finding:

@@ -201,6 +201,8 @@ class Finding(Record):
     """What a run says of it instead, where all of it would alarm on each run; ``doctor`` tells it in full."""
     passing: bool = False
     """A failure that may pass on its own: a server or store that could not be reached just now."""
+    live_bytes: int | None = None
+    """Of the database, where it was reached."""
 
     def line(self) -> str:
         """For the log of a run."""

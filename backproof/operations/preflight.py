@@ -16,6 +16,9 @@ from backproof.records import Finding, Manifest
 _STORE_SHARE = 1.2
 """Of the last archive's size: room for a database that grows from one backup to the next."""
 
+_FIRST_SHARE = 0.1
+"""Of the live size, where no archive tells: what a first one takes at the very least, or nearly so."""
+
 _SCRATCH_SHARE = 1.3
 """Of the live size: what a scratch server takes while it restores."""
 
@@ -34,7 +37,10 @@ def preflight(fleet: Fleet, plan: str) -> list[Finding]:
         findings.append(failed("database", error))
     findings += _admin(fleet, plan)
     last = _last(fleet, plan)
-    return [*findings, *_scratch_room(fleet, plan, last), *_stores(fleet, plan, last)]
+    live_bytes = next((finding.live_bytes for finding in findings if finding.live_bytes is not None), None)
+    if last and live_bytes is None:
+        live_bytes = last.database.live_bytes
+    return [*findings, *_scratch_room(fleet, plan, live_bytes), *_stores(fleet, plan, last, live_bytes)]
 
 
 def require(findings: Iterable[Finding]) -> None:
@@ -123,11 +129,11 @@ def _last(fleet: Fleet, plan: str) -> Manifest | None:
         return None
 
 
-def _scratch_room(fleet: Fleet, plan: str, last: Manifest | None) -> Iterable[Finding]:
-    if last is None or fleet.plan(plan).verify_on != "scratch":
+def _scratch_room(fleet: Fleet, plan: str, live_bytes: int | None) -> Iterable[Finding]:
+    if live_bytes is None or fleet.plan(plan).verify_on != "scratch":
         return
     folder = fleet.scratch_folder or Path(tempfile.gettempdir())
-    free, needed = shutil.disk_usage(_existing(folder)).free, int(last.database.live_bytes * _SCRATCH_SHARE)
+    free, needed = shutil.disk_usage(_existing(folder)).free, int(live_bytes * _SCRATCH_SHARE)
     if free < needed:
         yield Finding(
             check="scratch folder",
@@ -147,8 +153,8 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
 
 
-def _stores(fleet: Fleet, plan: str, last: Manifest | None) -> list[Finding]:
-    findings = [_store(fleet, name, last) for name in fleet.plan(plan).stores]
+def _stores(fleet: Fleet, plan: str, last: Manifest | None, live_bytes: int | None) -> list[Finding]:
+    findings = [_store(fleet, name, last, live_bytes) for name in fleet.plan(plan).stores]
     if all(finding.status == "failed" for finding in findings):
         return findings
     return [
@@ -159,7 +165,7 @@ def _stores(fleet: Fleet, plan: str, last: Manifest | None) -> list[Finding]:
     ]
 
 
-def _store(fleet: Fleet, name: str, last: Manifest | None) -> Finding:
+def _store(fleet: Fleet, name: str, last: Manifest | None, live_bytes: int | None) -> Finding:
     check = f"store {name}"
     try:
         store = fleet.store(name)
@@ -171,5 +177,9 @@ def _store(fleet: Fleet, name: str, last: Manifest | None) -> Finding:
     if free is not None and free < needed:
         found = f"{store.location()}: {_room(free)} free, a backup needs {_room(needed)}"
         return Finding(check=check, status="failed", found=found, remedy="Make room there, or use a larger disk.")
+    first = int((live_bytes or 0) * _FIRST_SHARE) if last is None else 0
+    if free is not None and free < first:
+        found = f"{store.location()}: {_room(free)} free, and a first backup may need {_room(first)} or more"
+        return Finding(check=check, status="warning", found=found, remedy="Make room there, or use a larger disk.")
     room = "" if free is None else f", {_room(free)} free"
     return Finding(check=check, status="ok", found=f"{store.location()}: written, read and deleted{room}")

@@ -88,6 +88,7 @@ def failed(description: Description, folder: Path) -> dict[str, str]:
 def test_nothing_stands_in_the_way_of_a_healthy_one(world: World) -> None:
     found = examine(world.described(), world.folder)
     assert {each.status for each in found.values()} <= {"ok", "warning"}
+    assert (found["database"].live_bytes or 0) > 0
     assert refusal(world.described(), world.folder) is None
 
 

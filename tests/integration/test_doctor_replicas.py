@@ -104,10 +104,17 @@ def test_a_postgresql_standby_that_keeps_up_is_well_and_a_primary_says_nothing(r
     assert "max_standby_streaming_delay" in found["replica conflicts"].remedy
 
 
-def test_a_postgresql_standby_whose_replay_is_paused_is_told(replayed: Pair, tmp_path: Path) -> None:
-    _, replica = replayed
+def test_a_postgresql_standby_whose_replay_is_paused_is_told_to_a_mere_reader_too(
+    replayed: Pair, tmp_path: Path
+) -> None:
+    primary, replica = replayed
+    postgres_fixtures.execute(
+        primary, f"CREATE ROLE reader LOGIN PASSWORD '{SECRET}'; GRANT pg_read_all_data TO reader"
+    )
+    until(lambda: postgres_fixtures.execute(replica, "SELECT 1 FROM pg_roles WHERE rolname = 'reader'") == [(1,)])
     postgres_fixtures.execute(replica, "SELECT pg_wal_replay_pause()")
-    found = examined(replica, tmp_path, "postgresql")["replica"]
+    reader = replica.model_copy(update={"user": "reader"})
+    found = examined(reader, tmp_path, "postgresql")["replica"]
     assert (found.status, "replay is paused" in found.found) == ("warning", True)
     assert "pg_wal_replay_resume" in found.remedy
 
@@ -135,14 +142,22 @@ def test_a_postgresql_standby_that_is_behind_is_told_by_how_much(
         postgres_fixtures.execute(replica, "SELECT pg_reload_conf()")
 
 
-def test_a_postgresql_standby_that_is_sent_nothing_is_told(replayed: Pair, tmp_path: Path) -> None:
-    _, replica = replayed
+def test_a_postgresql_standby_that_is_sent_nothing_is_told(
+    replayed: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless what it has is of just now: it may read an archive."""
+    primary, replica = replayed
+    postgres_fixtures.execute(primary, "CREATE TABLE newest (id int)")
+    until(lambda: postgres_fixtures.execute(replica, "SELECT to_regclass('newest') IS NULL") == [(False,)])
     postgres_fixtures.execute(replica, "ALTER SYSTEM SET primary_conninfo = ''")
     postgres_fixtures.execute(replica, "SELECT pg_reload_conf()")
     try:
         until(lambda: postgres_fixtures.execute(replica, "SELECT count(*) FROM pg_stat_wal_receiver") == [(0,)])
         found = examined(replica, tmp_path, "postgresql")["replica"]
-        assert (found.status, "no primary sends it anything" in found.found) == ("warning", True)
+        assert (found.status, "no primary sends it anything; what" in found.found) == ("ok", True)
+        monkeypatch.setattr(standby, "BEHIND_SECONDS", -1)
+        found = examined(replica, tmp_path, "postgresql")["replica"]
+        assert (found.status, "the backup would be of 20" in found.found) == ("warning", True)
     finally:
         postgres_fixtures.execute(replica, "ALTER SYSTEM RESET primary_conninfo")
         postgres_fixtures.execute(replica, "SELECT pg_reload_conf()")

@@ -6,7 +6,7 @@ import pytest
 
 from backproof.fleet import Fleet
 from backproof.operations import preflight as preflights
-from backproof.operations.preflight import preflight
+from backproof.operations.preflight import preflight, require
 from backproof.records import Finding
 from tests.support.fleets import PLAN, built, described
 from tests.support.manifests import DATABASE, manifest_of
@@ -38,6 +38,18 @@ def test_a_scratch_folder_too_small_for_a_proof_is_a_warning(fleet: Fleet, monke
     findings = found(fleet, monkeypatch, 1, TERABYTES)
     assert findings["scratch folder"].status == "warning"
     assert findings["store near"].status == "ok"
+
+
+def test_a_store_that_may_be_too_small_for_a_first_backup_is_a_warning(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Finding(check="database", status="ok", found="reached", live_bytes=TERABYTES)
+    monkeypatch.setattr(type(fleet.engine(PLAN)), "findings", lambda *_: [found])
+    findings = {finding.check: finding for finding in preflight(fleet, PLAN)}
+    assert findings["store near"].status == "warning"
+    assert "a first backup may need" in findings["store near"].found
+    assert findings["scratch folder"].status == "warning"
+    require(findings.values())
 
 
 def test_room_enough_is_said_to_be_there(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

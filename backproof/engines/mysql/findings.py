@@ -40,10 +40,12 @@ def findings(target: Target, tool_folders: Sequence[Path] = ()) -> list[Finding]
 
 def _server(asked: Asked) -> Finding:
     title = {"mariadb": "MariaDB", "mysql": "MySQL"}[asked.flavour]
-    found = f"{asked.target}: {title} {asked.version.split('-')[0]}, {asked.catalogue.live_bytes / 1e6:,.1f} MB"
+    size = asked.catalogue.live_bytes
+    found = f"{asked.target}: {title} {asked.version.split('-')[0]}, {size / 1e6:,.1f} MB"
     if (asked.flavour, binaries.series(asked.version)) == TESTED:
-        return ok("database", found)
-    return warning("database", f"{found}; tested is MariaDB 10.11", "Rely on proven backups only.")
+        return ok("database", found, live_bytes=size)
+    found = f"{found}; tested is MariaDB 10.11"
+    return warning("database", found, "Rely on proven backups only.", live_bytes=size)
 
 
 def _programs(asked: Asked, tool_folders: Sequence[Path]) -> Iterator[Finding]:

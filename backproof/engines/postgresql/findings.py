@@ -49,9 +49,10 @@ def _server(cursor: Cursor, target: Target) -> Iterator[Finding]:
     )
     found = f"{target}: PostgreSQL {version.split()[0]}, {size / 1e6:,.1f} MB"
     if major in TESTED:
-        yield ok("database", found)
+        yield ok("database", found, live_bytes=size)
     else:
-        yield warning("database", f"{found}; tested are {TESTED[0]} to {TESTED[-1]}", "Rely on proven backups only.")
+        found = f"{found}; tested are {TESTED[0]} to {TESTED[-1]}"
+        yield warning("database", found, "Rely on proven backups only.", live_bytes=size)
 
 
 def _programs(cursor: Cursor, tool_folders: Sequence[Path]) -> Iterator[Finding]:

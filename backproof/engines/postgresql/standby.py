@@ -50,13 +50,16 @@ def _state(paused: bool, connected: bool, caught_up: bool, last: datetime | None
     if paused:
         found = f"replay is paused: the backup would be of {moment}"
         return warning("replica", found, "SELECT pg_wal_replay_resume(); there, or back up the primary.")
-    if not connected:
+    recent = behind is not None and behind <= BEHIND_SECONDS
+    if not connected and not recent:  # from an archive it may well have what is new
         found = f"this server is a replica, and no primary sends it anything: the backup would be of {moment}"
         return warning("replica", found, "Look into that server's log, or back up the primary.")
-    if caught_up:
+    if connected and caught_up:
         return ok("replica", "it has replayed all it was sent")
     what = f"committed {behind} seconds ago" if behind is not None else "committed before it started"
-    found = f"it has more to replay; what it replayed last was {what}"
-    if behind is not None and behind <= BEHIND_SECONDS:
+    found = (
+        f"{'it has more to replay' if connected else 'no primary sends it anything'}; what it replayed last was {what}"
+    )
+    if recent:
         return ok("replica", found)
     return warning("replica", found, "Let it catch up, or back up the primary.")
