@@ -29,6 +29,7 @@ OTHERWISE = {
     "log_bin": "binlog",
     "log_bin_trust_function_creators": "0",
     "max_allowed_packet": "1048576",
+    "local_infile": "0",
     "lower_case_table_names": "1",
     "innodb_page_size": "8192",
     "event_scheduler": "OFF",

@@ -136,7 +136,9 @@ def _missing_engines(connection: Connection, manifest: Manifest) -> Iterator[Lac
 
 def _other_settings(connection: Connection, manifest: Manifest) -> Iterator[Lack]:
     recorded = _mapping(manifest.database.server.get("variables"))
-    ((packet, case),) = rows(connection, "SELECT @@global.max_allowed_packet, @@lower_case_table_names")
+    ((packet, case, from_memory),) = rows(
+        connection, "SELECT @@global.max_allowed_packet, @@lower_case_table_names, @@global.local_infile"
+    )
     if str(recorded.get("lower_case_table_names", case)) != str(case):
         yield Lack(
             kind="setting",
@@ -147,7 +149,10 @@ def _other_settings(connection: Connection, manifest: Manifest) -> Iterator[Lack
     needed = longest if longest > PIECE_BYTES + _STATEMENT_BYTES else min(longest, _STATEMENT_BYTES)
     if int(packet) < needed:
         remedy = f"SET GLOBAL max_allowed_packet = {1 << (needed - 1).bit_length()} there: it has {packet}."
-        yield Lack(kind="setting", name=f"max_allowed_packet of {needed} bytes", remedy=remedy)
+        if from_memory:
+            remedy += " Rows that LOAD DATA takes, which is most, come even so."
+        name = f"max_allowed_packet of {needed} bytes"
+        yield Lack(kind="setting", name=name, remedy=remedy, refuses=not from_memory)
 
 
 def _other_ways(connection: Connection, manifest: Manifest) -> Iterator[Lack]:
