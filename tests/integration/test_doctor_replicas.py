@@ -201,6 +201,7 @@ def running(mariadb_pair: Pair) -> Iterator[Pair]:
     primary, replica = mariadb_pair
     [[written]] = mariadb_fixtures.execute(primary, "SELECT @@gtid_binlog_pos")
     assert mariadb_fixtures.execute(replica.to(""), "SELECT MASTER_GTID_WAIT(%s, 30)", (written,)) == [(0,)]
+    until(lambda: any("seconds behind" in each.found for each in mysql_findings.findings(replica)))
     yield mariadb_pair
     mariadb_fixtures.execute(replica.to(""), "STOP SLAVE; CHANGE MASTER TO master_delay = 0; START SLAVE")
 

@@ -3,7 +3,6 @@
 import subprocess
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from backproof.engines.mysql import binaries as mysql_binaries
 from backproof.engines.postgresql import binaries as postgresql_binaries
@@ -36,25 +35,23 @@ def offline(program: str, *arguments: str | Path) -> Finished:
     return _run([postgresql_binaries.find(program, MAJOR), *arguments])
 
 
-def _mariadb(
-    role: Any, target: Target, folder: Path, *arguments: str, stdin: bytes | None = None, locale: str = "C.UTF-8"
-) -> Finished:
+def _mariadb(role: Any, target: Target, folder: Path, *arguments: str, stdin: bytes | None = None) -> Finished:
     secret = _password(target).replace("\\", "\\\\").replace('"', '\\"')
     defaults = folder / "client.cnf"
     defaults.write_text(f'[client]\nhost={target.host}\nport={target.port}\nuser={target.user}\npassword="{secret}"\n')
     defaults.chmod(0o600)
     program = mysql_binaries.find(role, "mariadb")
-    return _run([program, f"--defaults-file={defaults}", *arguments], stdin=stdin, env={"LC_ALL": locale})
+    return _run([program, f"--defaults-file={defaults}", *arguments], stdin=stdin, env={"LC_ALL": "C.UTF-8"})
 
 
-def mariadb(target: Target, folder: Path, script: bytes, *arguments: str) -> Finished:
+def mariadb(target: Target, folder: Path, script: bytes) -> Finished:
     """The client, fed with a script; its option file lies in ``folder``."""
-    return _mariadb("client", target, folder, *arguments, target.database, stdin=script)
+    return _mariadb("client", target, folder, target.database, stdin=script)
 
 
-def mariadb_dump(target: Target, folder: Path, *arguments: str, locale: str = "C.UTF-8") -> Finished:
+def mariadb_dump(target: Target, folder: Path, *arguments: str) -> Finished:
     """The dump tool with no options but these."""
-    return _mariadb("dump", target, folder, *arguments, target.database, locale=locale)
+    return _mariadb("dump", target, folder, *arguments, target.database)
 
 
 def _password(target: Target) -> str:
