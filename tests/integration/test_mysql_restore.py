@@ -115,11 +115,19 @@ def test_both_ways_give_the_same_rows(local: bool, monkeypatch: pytest.MonkeyPat
                 SELECT seq, UNHEX(LPAD(HEX(seq), 2, '0')), UNHEX(REPEAT(LPAD(HEX(seq), 2, '0'), seq)),
                     CONCAT(CHAR(seq USING latin1), '\\\\''),(\\n);', REPEAT('😀', seq % 3)), 'äß€', NOW(6), seq / 7,
                     seq, seq, POINT(seq, -seq), 'ä,b', '::1', -seq / 9, 2000, 'x,y' FROM seq_0_to_255;
-            INSERT INTO t (id) VALUES (-1)""",
+            INSERT INTO t (id) VALUES (-1);
+            CREATE TABLE bytes (id int PRIMARY KEY, a char(5), b varchar(20) COLLATE utf8mb4_bin, c json, d date,
+                e time(6), f enum('', 'ä,b', 'c)'), g set('x', 'ü'), h text CHARACTER SET utf8mb3, i decimal(20, 9),
+                j double, k longblob, l bit(9), m int AS (id * 2) STORED, n geometry) CHARSET utf8mb4;
+            INSERT INTO bytes (id, a, b, c, d, e, f, g, h, i, j, k, l, n)
+                SELECT seq, CONCAT(CHAR(seq USING latin1), 'ä '), CONCAT('\\''),(\n);', REPEAT('😀', seq % 3)),
+                    JSON_OBJECT('ü', CHAR(seq USING latin1)), '2024-02-29', '-838:59:59.999999', 'ä,b', 'x,ü',
+                    REPEAT('Ž', seq), -seq / 9, seq / 7, UNHEX(REPEAT(LPAD(HEX(seq), 2, '0'), seq)), seq, POINT(seq, 1)
+                FROM seq_0_to_255""",
         )
         with round_trip(ENGINE, live, target.to("beside"), keep_order=False) as returned:
             assert returned.differences == ()
-    assert sent == ([(257, 0)] if local else [])
+    assert sorted(sent) == ([(256, 0), (257, 0)] if local else [])
 
 
 def test_rows_that_a_file_would_change_are_inserted_as_they_are(mariadb: Target, fresh_schema: FreshSchema) -> None:

@@ -40,6 +40,25 @@ def test_invisible_columns_come_only_where_they_are_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("column", "default", "charset"),
+    [
+        (b"`a` varchar(3) CHARACTER SET utf8mb3 COLLATE utf8mb3_bin", b"utf8mb4", b"binary"),
+        (b"`a` set('x') CHARACTER SET ascii", b"utf8mb3", b"binary"),
+        (b"`a` text COMMENT 'CHARACTER SET latin1'", b"utf8mb4 COLLATE=utf8mb4_bin", b"binary"),
+        (b"`a` text CHARACTER SET latin1", b"utf8mb4", b"utf8mb4"),
+        (b"`a` text", b"latin1", b"utf8mb4"),
+        (b"`a` text CHARACTER SET utf8mb4", b"latin1", b"utf8mb4"),
+        (b"`a` uuid", b"utf8mb4", b"utf8mb4"),
+        (b"`a` inet6 NOT NULL", b"utf8mb4", b"utf8mb4"),
+    ],
+)
+def test_text_goes_as_bytes_where_none_needs_converting(column: bytes, default: bytes, charset: bytes) -> None:
+    found = bulk_of(b"`id` int(11)", column, tail=b") ENGINE=InnoDB DEFAULT CHARSET=" + default)
+    assert found is not None
+    assert b" CHARACTER SET %b FIELDS" % charset in (found.statement(()) or b"")
+
+
+@pytest.mark.parametrize(
     "found",
     [
         pytest.param(bulk_of(b"`a` int(11)", tail=b") ENGINE=MyISAM"), id="can't be undone"),

