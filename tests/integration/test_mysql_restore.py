@@ -120,7 +120,7 @@ def test_both_ways_give_the_same_rows(local: bool, monkeypatch: pytest.MonkeyPat
                 e time(6), f enum('', 'ä,b', 'c)'), g set('x', 'ü'), h text CHARACTER SET utf8mb3, i decimal(20, 9),
                 j double, k longblob, l bit(9), m int AS (id * 2) STORED, n geometry) CHARSET utf8mb4;
             INSERT INTO bytes (id, a, b, c, d, e, f, g, h, i, j, k, l, n)
-                SELECT seq, CONCAT(CHAR(seq USING latin1), 'ä '), CONCAT('\\''),(\n);', REPEAT('😀', seq % 3)),
+                SELECT seq, CONCAT(CHAR(seq USING latin1), 'ä '), CONCAT('\\\\''),(\\n);', REPEAT('😀', seq % 3)),
                     JSON_OBJECT('ü', CHAR(seq USING latin1)), '2024-02-29', '-838:59:59.999999', 'ä,b', 'x,ü',
                     REPEAT('Ž', seq), -seq / 9, seq / 7, UNHEX(REPEAT(LPAD(HEX(seq), 2, '0'), seq)), seq, POINT(seq, 1)
                 FROM seq_0_to_255""",
