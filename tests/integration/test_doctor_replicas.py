@@ -9,16 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from backproof import catalog
 from backproof.engines.mysql import findings as mysql_findings
 from backproof.engines.mysql.server import private_server as mariadb_server
 from backproof.engines.postgresql import binaries, standby
 from backproof.engines.postgresql.server import private_server as postgresql_server
+from backproof.errors import Transient
 from backproof.operations.prove import prove
 from backproof.operations.seal import seal
 from backproof.records import Finding, Target
 from backproof.scratch import unprivileged, workspace
 from tests.support import mariadb_fixtures, postgres_fixtures
 from tests.support.doctor import examine, refusal
+from tests.support.fault_fixtures import Once
 from tests.support.fleets import PLAN, built, described
 
 SECRET = "canary of replication"
@@ -171,6 +174,33 @@ def test_a_postgresql_standby_is_backed_up_and_proven_as_its_primary_is(replayed
     assert {table.name: table.rows for table in sealed.manifest.tables}["public.orders"] == 2
     proof = prove(fleet, PLAN, sealed.manifest.id, "near")
     assert proof.verdict == "passed", proof.reason
+
+
+def test_a_dump_that_replay_ends_is_no_backup_and_worth_another_try(replayed: Pair, tmp_path: Path) -> None:
+    """What ``replica conflicts`` warns of."""
+    primary, replica = replayed
+    gone = "SELECT to_regclass('big') IS NULL"
+    postgres_fixtures.execute(
+        primary, "CREATE TABLE big AS SELECT n, repeat('x', 1000) AS t FROM generate_series(1, 40000) n"
+    )
+    until(lambda: postgres_fixtures.execute(replica, gone) == [(False,)])
+    postgres_fixtures.execute(replica, "ALTER SYSTEM SET max_standby_streaming_delay = 0")
+    postgres_fixtures.execute(replica, "SELECT pg_reload_conf()")
+
+    def conflict() -> None:
+        postgres_fixtures.execute(primary, "DROP TABLE big")
+        until(lambda: postgres_fixtures.execute(replica, gone) == [(True,)])
+
+    fleet, fault = built(described(replica, tmp_path), tmp_path), Once(conflict)
+    try:
+        with pytest.raises(Transient):
+            seal(fleet, PLAN, "manual", progress=fault)
+        assert fault.fired
+        assert catalog.backups(fleet, PLAN) == []
+    finally:
+        postgres_fixtures.execute(replica, "ALTER SYSTEM RESET max_standby_streaming_delay")
+        postgres_fixtures.execute(replica, "SELECT pg_reload_conf()")
+    seal(fleet, PLAN, "manual")
 
 
 # --- MariaDB

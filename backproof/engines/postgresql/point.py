@@ -10,7 +10,7 @@ TABLE that waits for the dump to end.
 import codecs
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,6 +86,9 @@ class Point:
     codec: str = "utf-8"
     """Of the database's own encoding."""
 
+    failures: list[BackproofError] = field(default_factory=list)
+    """What ended the transaction, where something did: what is asked afterwards ends with the same."""
+
     def spell(self, name: str) -> str:
         """A name as ``text.decode`` gives it from the dump, which is in the database's own encoding."""
         return name if self.codec == "utf-8" else decode(name.encode(self.codec))
@@ -95,6 +98,7 @@ class Point:
 
         Raises:
             ConnectionLost: the transaction that holds the point is gone.
+            BackproofError: the first error on this connection, whoever asked then.
         """
         try:
             self.check_open()
@@ -102,7 +106,8 @@ class Point:
                 cursor.execute(sql, parameters or None)
                 return cursor.fetchall()
         except psycopg2.Error as error:
-            raise translate(error, DumpFailed) from None
+            self.failures.append(translate(error, DumpFailed))
+            raise self.failures[0] from None
 
     def check(self) -> None:
         """That the transaction still stands: its locks and its snapshot were there all the time.
