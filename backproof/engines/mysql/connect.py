@@ -38,7 +38,7 @@ SWITCHES = ("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity")
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 
 _BY_NUMBER: tuple[tuple[type[BackproofError], frozenset[int]], ...] = (
-    (AccessDenied, frozenset({1044, 1045, 1095, 1130, 1142, 1143, 1227, 1251, 1275, 1370, 1410, 1418, 1419, 1698, 1820,
+    (AccessDenied, frozenset({1044, 1045, 1095, 1130, 1142, 1143, 1227, 1251, 1275, 1370, 1410, 1419, 1698, 1820,
                               1862, 3118, 3878, 4151})),
     (NotFound, frozenset({1049})),
     (AlreadyExists, frozenset({1007})),
@@ -46,7 +46,7 @@ _BY_NUMBER: tuple[tuple[type[BackproofError], frozenset[int]], ...] = (
                                 1927, 2002, 2003, 2004, 2005, 2006, 2011, 2012, 2013, 2014, 2055, 3169, 4031})),
     (Busy, frozenset({1040, 1099, 1203, 1205, 1213, 1226, 1412, 1615, 1637, 1969, 3024, 3058, 3572, 4157})),
     (NoSpace, frozenset({1021, 1114})),
-    (ConfigurationError, frozenset({2026, 3159})),
+    (ConfigurationError, frozenset({1418, 2026, 3159})),
 )  # fmt: skip
 """The server's and the client's error numbers to what they mean."""
 
@@ -75,6 +75,10 @@ _REMEDIES: dict[type[BackproofError], str] = {
     Busy: "Try again when whoever is in the way has finished.",
     NoSpace: "Make room on the database server's disk.",
 }
+
+
+_TRUST = "SET GLOBAL log_bin_trust_function_creators = 1 there: a server with a binary log refuses such code."
+_REMEDIES_BY_NUMBER = {1418: _TRUST, 1419: f"{_TRUST} Or use an account with SUPER."}
 
 
 def connect(target: Target, *, autocommit: bool = True, database: bool = True, local_rows: bool = False) -> Connection:
@@ -189,7 +193,7 @@ def translate(error: pymysql.Error, otherwise: type[BackproofError] = Permanent)
         otherwise: the class for what is neither about the connection, locks, rights nor room.
     """
     kind = meaning(number(error), _text(error), otherwise)
-    return kind(message(error), _REMEDIES.get(kind, ""))
+    return kind(message(error), _REMEDIES_BY_NUMBER.get(number(error)) or _REMEDIES.get(kind, ""))
 
 
 def meaning(code: int, text: str, otherwise: type[BackproofError] = Permanent) -> type[BackproofError]:

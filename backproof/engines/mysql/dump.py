@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from backproof.engines import PIECE_BYTES, Piece
-from backproof.engines.mysql import binaries, dumptool, privileges, runs
+from backproof.engines.mysql import binaries, characters, dumptool, events, privileges, runs
 from backproof.engines.mysql.globals import read_globals, read_server_facts, read_settings
 from backproof.engines.mysql.inventory import not_carried
 from backproof.engines.mysql.locks import Method
 from backproof.engines.mysql.names import quote_ident, spell
 from backproof.engines.mysql.pieces import pieces
+from backproof.engines.mysql.places import in_folders, with_servers
 from backproof.engines.mysql.point import LOCK_SECONDS, WAIT, Point, consistent_point
 from backproof.engines.mysql.runs import Run
 from backproof.engines.mysql.text import entries, schema_comment, split_definitions
@@ -151,6 +152,7 @@ def _open(
         with ExitStack() as trial:
             point = trial.enter_context(consistent_point(target, lock_seconds))
             expect_sight(point)
+            expect_end(point)
             tool = binaries.best("dump", point.flavour, tool_version or point.version, tool_folders)
             try:
                 dump = _start(trial, point, tool, jobs, methods)
@@ -177,7 +179,7 @@ def _start(
         first, last = split_definitions(text, schema, ignore_case)
     except Damaged as error:
         raise DumpFailed(f"the dump tool wrote what we can't read: {error.fact}", error.remedy) from error
-    return MysqlDump(_identify(point, tool), point, first, last, schema_comment(schema, ignore_case), found)
+    return MysqlDump(_identify(point, tool, first), point, first, last, schema_comment(schema, ignore_case), found)
 
 
 def expect_sight(point: Point) -> None:
@@ -199,7 +201,19 @@ def expect_sight(point: Point) -> None:
         )
 
 
-def _identify(point: Point, tool: binaries.Program) -> Database:
+def expect_end(point: Point) -> None:
+    """Refuse what the dump tool would never get to the end of.
+
+    Raises:
+        DumpFailed: names the events.
+    """
+    with point.using() as connection:
+        endless = events.endless(connection, point.target.database)
+    if endless:
+        raise DumpFailed(f"the dump tool never ends on an event that holds ;; as do {listed(endless)}", events.REMEDY)
+
+
+def _identify(point: Point, tool: binaries.Program, schema: bytes) -> Database:
     found, unread = read_globals(point)
     return Database(
         engine="mysql",
@@ -210,8 +224,21 @@ def _identify(point: Point, tool: binaries.Program) -> Database:
         server=read_server_facts(point),
         settings=read_settings(point),
         globals=found,
-        not_carried=(*not_carried(point.catalogue, point.locked), *unread),
+        not_carried=(
+            *not_carried(point.catalogue, point.locked),
+            *characters.not_carried(point),
+            *_beyond(schema),
+            *unread,
+        ),
     )
+
+
+def _beyond(schema: bytes) -> Iterator[str]:
+    """What definitions say of places outside of the schema, a sentence each."""
+    if keys := in_folders(entries(schema)):
+        yield f"These lie in folders of their own, and come back where a server keeps its tables: {listed(keys)}."
+    if keys := with_servers(entries(schema)):
+        yield f"These name another server in CONNECTION and reach it from wherever they are restored: {listed(keys)}."
 
 
 def whole_entries(section: Section, text: bytes, opening: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pymysql
 
-from backproof.engines.mysql import binaries, locks, sight
+from backproof.engines.mysql import binaries, events, locks, sight
 from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.names import spell
 from backproof.engines.mysql.patience import NUDGE_SECONDS
 from backproof.engines.mysql.sight import Asked
 from backproof.errors import BackproofError, MissingTool
-from backproof.findings import failed, listed, ok, warning
+from backproof.findings import failed, listed, missing, ok, warning
 from backproof.records import Finding, Target
 
 TESTED = ("mariadb", (10, 11))
@@ -80,6 +80,7 @@ def _checks(asked: Asked) -> Iterator[Finding]:
         sight.one_moment,
         _without_transactions,
         _versioned,
+        _events,
         sight.accounts,
         _packet,
         _pauses,
@@ -119,6 +120,11 @@ def _versioned(asked: Asked) -> Iterator[Finding]:
     if names:
         found = f"{listed(names)}: a dump holds the current rows, not their history"
         yield warning("system-versioned tables", found, "Keep the history by a physical backup, if it matters.")
+
+
+def _events(asked: Asked) -> Iterator[Finding]:
+    if names := events.endless(asked.connection, asked.target.database):
+        yield missing("events", f"the dump tool never ends on {listed(names)}, which holds ;;", events.REMEDY)
 
 
 def _packet(asked: Asked) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ Three parts, for what is compared after a round trip must be told from what may 
 ``server``: what may differ elsewhere; for people, and for whoever sets up a server that fits.
     ``flavour``, ``server_uid`` or ``server_uuid`` (of MySQL), ``consistent_point`` (how commits were held) and
     ``writers_held_seconds``, ``binary_log``: {``file``, ``position``, ``gtid``}, ``variables``: {name: value},
-    ``engines``: {engine: tables}. Never a password.
+    ``engines``: {engine: tables}, ``encrypted``: [table] (those that say so of themselves). Never a password.
 """
 # ruff: noqa: S608 - names are of this module, or quoted
 
@@ -72,6 +72,11 @@ _DEFINERS = """
     UNION SELECT DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s
 """
 
+_ENCRYPTED = """
+    SELECT TABLE_NAME FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA = %s AND CREATE_OPTIONS RLIKE '(?i)`?encrypted`?=.?yes' ORDER BY 1
+"""
+
 Rights = dict[str, Any]
 
 
@@ -121,6 +126,7 @@ def read_server_facts(point: Point) -> dict[str, JsonValue]:
         "binary_log": log,
         "variables": values,
         "engines": engines,
+        "encrypted": [spell(name) for (name,) in point.rows(_ENCRYPTED, [point.target.database])],
     }
 
 

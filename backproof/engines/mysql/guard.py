@@ -30,7 +30,9 @@ _COLUMN = rb"(?:NULL|1) AS " + NAME
 _SHAPES = {
     "SET": re.compile(_SET + rb"|/\*!\d{5,6} " + _SET + rb" ?\*/"),
     "TABLE": re.compile(rb"CREATE TABLE " + NAME + rb" \(\n  `.*", re.DOTALL),
-    "SEQUENCE": re.compile(rb"CREATE SEQUENCE " + NAME + rb" [\w =-]+"),
+    "SEQUENCE": re.compile(
+        rb"CREATE SEQUENCE " + NAME + rb" (?:[\w =-]|" + NAME + rb"|'(?:[^'\\]|\\.|'')*')+", re.DOTALL
+    ),
     "setval": re.compile(rb"(?:DO|SELECT) SETVAL\(" + NAME + rb", -?\d+, [01]\)"),
     "alter": re.compile(rb"ALTER DATABASE " + NAME + rb" CHARACTER SET \w+ COLLATE \w+"),
     "drop": re.compile(rb"/\*!50001 DROP VIEW IF EXISTS " + NAME + rb" ?\*/"),

@@ -201,7 +201,7 @@ def not_carried(catalogue: Catalogue, locked: Collection[str]) -> Iterator[str]:
     if names := _listed(facts for facts in tables if facts.versioned):
         yield f"System-versioned tables hold their current rows alone, as of the restore; no history: {names}."
     if any(key.startswith("SEQUENCE ") for key in catalogue.objects):
-        yield "Sequences go on after the values that were cached: numbers may be skipped."
+        yield "Sequences go on after the values that were cached: numbers may be skipped; rounds are counted anew."
 
 
 def _columns(connection: Connection, schema: str) -> Columns:

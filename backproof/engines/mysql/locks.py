@@ -9,7 +9,7 @@
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -19,8 +19,9 @@ from pymysql.connections import Connection
 from backproof.engines.mysql import connect, inventory
 from backproof.engines.mysql.binaries import Flavour
 from backproof.engines.mysql.inventory import TableFacts
-from backproof.engines.mysql.names import quote_ident
+from backproof.engines.mysql.names import quote_ident, spell
 from backproof.errors import AccessDenied, BackproofError, Busy, DumpFailed
+from backproof.findings import listed
 
 LOCKED_BYTES = 256 * 1024 * 1024
 """Tables without transactions are locked while all of them are read, if they are no larger than this together."""
@@ -100,8 +101,20 @@ def keep(connection: Connection, tables: Sequence[TableFacts]) -> bool:
     except pymysql.Error as error:
         if connect.number(error) in _MAY_NOT:
             return False
-        raise _in_the_way("a read lock on tables without transactions", error) from None
+        refused = _in_the_way("a read lock on tables without transactions", error)
+        if not isinstance(refused, Busy) and (broken := list(_broken(connection, tables))):
+            raise DumpFailed(f"tables that can't be opened: {listed(broken)}", "Repair them, or drop them.") from None
+        raise refused from None
     return True
+
+
+def _broken(connection: Connection, tables: Sequence[TableFacts]) -> Iterator[str]:
+    """Which of them the server itself can't open, with its words."""
+    for facts in tables:
+        try:
+            connection.query(f"SELECT 1 FROM {quote_ident(facts.name)} LIMIT 0")  # noqa: S608 - a quoted name
+        except pymysql.Error as error:
+            yield f"{spell(facts.name)} ({connect.message(error)})"
 
 
 def lock_tables(names: Iterable[str]) -> str:

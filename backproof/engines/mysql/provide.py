@@ -13,6 +13,7 @@ from backproof.engines import PIECE_BYTES
 from backproof.engines.mysql.connect import connected, rows
 from backproof.engines.mysql.names import quote_account, quote_ident, quote_literal
 from backproof.engines.mysql.privileges import held
+from backproof.findings import listed
 from backproof.records import Lack, Manifest, Target
 
 _ACCOUNT = re.compile(r"`(?P<user>(?:[^`]|``)*)`(?:@`(?P<host>(?:[^`]|``)*)`)?")
@@ -20,6 +21,7 @@ _STATEMENT_BYTES = 2 * 1024 * 1024
 """More than the dump tool makes of small rows; a longer statement holds a single one."""
 
 _KNOWN = "SELECT ENGINE FROM information_schema.ENGINES WHERE SUPPORT IN ('YES', 'DEFAULT')"
+_KEY_PLUGINS = "SELECT 1 FROM information_schema.PLUGINS WHERE PLUGIN_TYPE = 'ENCRYPTION' AND PLUGIN_STATUS = 'ACTIVE'"
 _RUNS_CODE = ("TRIGGER ", "FUNCTION ")
 _IN_A_NAME = ("VIEW ", "TRIGGER ", "PROCEDURE ", "FUNCTION ", "EVENT ")
 
@@ -34,6 +36,7 @@ def lacks(target: Target, manifest: Manifest) -> list[Lack]:
         return [
             *_missing_accounts(connection, manifest),
             *_missing_engines(connection, manifest),
+            *_missing_keys(connection, manifest),
             *_other_settings(connection, manifest),
             *_other_ways(connection, manifest),
             *_missing_locales(connection, manifest),
@@ -132,6 +135,20 @@ def _missing_engines(connection: Connection, manifest: Manifest) -> Iterator[Lac
         if name and name.lower() not in known:
             remedy = f"Install the plugin of {name} there: the server would take another engine without a word."
             yield Lack(kind="extension", name=f"engine {name}", remedy=remedy)
+
+
+def lacks_keys(connection: Connection, manifest: Manifest) -> list[str]:
+    """The tables that say they are encrypted, where a server has no plugin that knows keys."""
+    encrypted = manifest.database.server.get("encrypted")
+    if not isinstance(encrypted, list) or not encrypted or rows(connection, _KEY_PLUGINS):
+        return []
+    return [str(each) for each in encrypted]
+
+
+def _missing_keys(connection: Connection, manifest: Manifest) -> Iterator[Lack]:
+    if tables := lacks_keys(connection, manifest):
+        remedy = f"Install one there, such as file_key_management: {listed(tables)} can't be made without."
+        yield Lack(kind="extension", name="a key management plugin", remedy=remedy)
 
 
 def _other_settings(connection: Connection, manifest: Manifest) -> Iterator[Lack]:

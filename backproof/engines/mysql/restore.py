@@ -14,8 +14,9 @@ from backproof.errors import CannotProve, ConfigurationError
 from backproof.records import Manifest, Target
 
 _ALWAYS = (
-    # Rows must not be sent to a session with NO_BACKSLASH_ESCAPES, whatever an archive says of itself.
-    b"SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'",
+    # Rows must not be sent to a session with NO_BACKSLASH_ESCAPES, whatever an archive says of itself. A server may
+    # hold 31 February, by the mode that allows it; and no table belongs into a folder that the archive names.
+    b"SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_DIR_IN_CREATE'",
     # Off, as the dump has it, the first who writes to an empty table keeps all others out, and what is unique is not
     # looked at. On, it costs nothing, since most unique keys come later.
     b"SET SESSION unique_checks = 1, foreign_key_checks = 0",
@@ -24,6 +25,9 @@ _ALWAYS = (
     b"SET SESSION wait_timeout = 86400, net_read_timeout = 600, net_write_timeout = 600",
     b"/*M!100101 SET SESSION max_statement_time = 0 */",
 )
+
+_WISHED = (b"/*M!101100 SET SESSION system_versioning_insert_history = 1 */",)
+"""Since when a row is valid is a value like others, where a table shows it. Takes a right of its own."""
 
 _AS_RECORDED = ("innodb_strict_mode", "explicit_defaults_for_timestamp")
 """What decides whether, and as what, a table is created, and can be set for a session."""
@@ -71,7 +75,7 @@ def restore(
     if not server.scratch:
         _require_harmless(selection, target, keep_order, accept_mentions)
     settings = [*script.settings, *_ALWAYS]
-    with sessions(target, settings, [*_recorded(source.manifest)]) as opened:
+    with sessions(target, settings, [*_WISHED, *_recorded(source.manifest)]) as opened:
         restoring = Restoring(opened, source, selection, target, max(1, jobs), progress, settings)
         restoring.define()
         restoring.fill(keep_order, server.taking)

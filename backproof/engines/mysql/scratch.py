@@ -16,9 +16,11 @@ from backproof.engines.mysql import binaries
 from backproof.engines.mysql.binaries import Flavour
 from backproof.engines.mysql.connect import connected, rows
 from backproof.engines.mysql.database import create_statement
+from backproof.engines.mysql.provide import lacks_keys
 from backproof.engines.mysql.server import private_server
 from backproof.engines.mysql.system_tables import FULL
 from backproof.errors import BackproofError, CannotProve, ConfigurationError, NoSpace, NotFound, Permanent
+from backproof.findings import listed
 from backproof.records import Manifest, Target
 from backproof.scratch import end_processes
 
@@ -164,6 +166,10 @@ def _check_fit(server: Target, manifest: Manifest, variables: dict[str, str]) ->
                 told = f"a server here has {name}={found}, and the archive's has {variables[name]}"
                 raise CannotProve(told, "Set verify_on: server in the plan.")
         known = {str(name).lower() for (name,) in rows(connection, _ENGINES)}
+        keyless = lacks_keys(connection, manifest)
+    if keyless:
+        told = f"{listed(keyless)} say that they are encrypted, and a scratch server has no keys"
+        raise CannotProve(told, "Set verify_on: server in the plan.")
     # Without such an engine a server takes another one for its tables, with a warning at most.
     used = manifest.database.server.get("engines")
     lacking = [name for name in used if name and name.lower() not in known] if isinstance(used, dict) else []

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from backproof.engines import Entry
 from backproof.engines.mysql.lexer import Statement, statements, tokens
 from backproof.engines.mysql.names import CODECS, spell
+from backproof.engines.mysql.places import without_folders
 from backproof.engines.mysql.rewrite import requalified_statement, schema_comment, schema_of
 from backproof.engines.mysql.shapes import Shape, shape_of
 from backproof.errors import Damaged
@@ -96,8 +97,9 @@ def canonical(entry: Entry) -> bytes:
     """An entry as it is compared: its statements, without comments between them, and without its schema's own name."""
     schema = schema_of(entry.settings)
     return b"\n".join(
-        requalified_statement(each.sql, each.mode, schema[0], b"``", schema[1]) if schema else each.sql
+        requalified_statement(sql, each.mode, schema[0], b"``", schema[1]) if schema else sql
         for each in own_statements(entry)
+        for sql in [without_folders(each.sql, each.mode) if entry.kind in SCHEMA_KINDS else each.sql]
     )
 
 

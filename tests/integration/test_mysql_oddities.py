@@ -1,0 +1,196 @@
+"""What MariaDB takes and its own tools stumble over, found among the objects of its own test suite."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from backproof.engines.mysql import ENGINE
+from backproof.engines.mysql.connect import translate
+from backproof.errors import CannotProve, ConfigurationError, DumpFailed
+from backproof.records import Target
+from backproof.scratch import make_folder, workspace
+from tests.support.mariadb_fixtures import FreshSchema, connection, execute, server
+from tests.support.round_trip import round_trip, taken
+
+
+@pytest.fixture(scope="module")
+def scratch(mariadb: Target) -> Iterator[Target]:
+    execute(mariadb, "CREATE DATABASE oddities")
+    try:
+        manifest = taken(ENGINE, mariadb.to("oddities")).manifest
+    finally:
+        execute(mariadb, "DROP DATABASE oddities")
+    with workspace("zoo") as folder, ENGINE.scratch(manifest, folder) as target:
+        yield target
+
+
+def said(target: Target, word: str) -> list[str]:
+    return [each for each in taken(ENGINE, target).manifest.database.not_carried if word in each]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "`odd;;name` ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT 1",
+        "tick ON SCHEDULE EVERY 1 DAY DISABLE COMMENT 'a;;b' DO SELECT 1",
+        "tick ON SCHEDULE EVERY 1 DAY DISABLE DO SELECT ';;'",
+    ],
+)
+def test_an_event_on_which_the_dump_tool_never_ends_is_refused_by_name(
+    mariadb: Target, fresh_schema: FreshSchema, event: str
+) -> None:
+    live = fresh_schema(mariadb, f"CREATE EVENT {event}")
+    begun = time.monotonic()
+    with pytest.raises(DumpFailed, match=r"never ends on .* (tick|`odd;;name`|odd;;name)"):
+        taken(ENGINE, live)
+    assert time.monotonic() - begun < 30
+    [finding] = [each for each in ENGINE.findings(live) if each.check == "events"]
+    assert finding.status == "failed"
+    assert "procedure" in finding.remedy
+
+
+def test_two_semicolons_elsewhere_do_no_harm(mariadb: Target, scratch: Target, fresh_schema: FreshSchema) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE t (a text COMMENT ';;' DEFAULT ';;'); INSERT INTO t VALUES (';;')")
+    execute(live, "CREATE PROCEDURE p() SELECT ';;'")
+    execute(live, "CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.a = ';;'")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+
+
+def test_tables_in_folders_of_their_own_come_back_where_a_server_keeps_its_tables(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    with workspace("test") as folder:
+        place = folder / "elsewhere"
+        make_folder(place)
+        place.chmod(0o777)
+        live = fresh_schema(mariadb, f"CREATE TABLE t (a int) DATA DIRECTORY = '{place}'; INSERT INTO t VALUES (1)")
+        execute(
+            live,
+            "CREATE TABLE p (a int) PARTITION BY RANGE (a)"
+            f" (PARTITION p0 VALUES LESS THAN (5) DATA DIRECTORY '{place}')",
+        )
+        execute(live, "CREATE TABLE here (a int COMMENT 'DATA DIRECTORY=''/x''')")
+        assert len(list(place.rglob("*.ibd"))) == 2
+        with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+            assert returned.differences == ()
+            assert "DIRECTORY" not in execute(returned.target, "SHOW CREATE TABLE t")[0][1]
+            assert "DIRECTORY=''/x''" in execute(returned.target, "SHOW CREATE TABLE here")[0][1]
+        assert len(list(place.rglob("*.ibd"))) == 2
+        [sentence] = said(live, "folders")
+        assert sentence.endswith(": TABLE p, TABLE t.")
+
+
+def test_tables_that_name_another_server_are_named(mariadb: Target, scratch: Target, fresh_schema: FreshSchema) -> None:
+    live = fresh_schema(
+        mariadb, "CREATE TABLE far (a int) CONNECTION = 'mysql://u:secret@host/d/t'; CREATE TABLE t (a int)"
+    )
+    [sentence] = said(live, "CONNECTION")
+    assert sentence.endswith(": TABLE far.")
+    assert "secret" not in sentence
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+
+
+def test_days_that_the_calendar_lacks_come_back(mariadb: Target, scratch: Target, fresh_schema: FreshSchema) -> None:
+    live = fresh_schema(mariadb)
+    execute(
+        live,
+        [
+            "SET sql_mode = 'ALLOW_INVALID_DATES'",
+            "CREATE TABLE t (a date DEFAULT '2008-02-31', b datetime)",
+            "INSERT INTO t VALUES ('2009-02-30', '2009-04-31 10:00:00')",
+        ],
+    )
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert execute(returned.target, "SELECT concat(a, ' ', b) FROM t") == [("2009-02-30 2009-04-31 10:00:00",)]
+
+
+def test_since_when_a_row_is_valid_comes_back_where_a_table_shows_it(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    live = fresh_schema(
+        mariadb,
+        "CREATE TABLE t (a int, s timestamp(6) GENERATED ALWAYS AS ROW START,"
+        " e timestamp(6) GENERATED ALWAYS AS ROW END, PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING;"
+        " INSERT INTO t (a) VALUES (1), (2); DELETE FROM t LIMIT 1",
+    )
+    since = "SELECT unix_timestamp(s) FROM t"
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert execute(returned.target, since) == execute(live, since)
+
+
+def test_a_sequence_may_have_the_options_of_a_table(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    live = fresh_schema(mariadb, "CREATE SEQUENCE s COMMENT = 'it''s; a \\\\ sequence'")
+    execute(live, "CREATE SEQUENCE o ENGINE = InnoDB PAGE_COMPRESSED = 'ON'")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+
+
+def test_a_table_that_the_server_can_not_open_is_named(mariadb: Target, fresh_schema: FreshSchema) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE part (a int) ENGINE = MyISAM")
+    execute(live, ["CREATE TABLE whole (a int) ENGINE = MERGE UNION = (part)", "DROP TABLE part"])
+    with pytest.raises(DumpFailed, match=r"can't be opened: whole \(Unable to open underlying table"):
+        taken(ENGINE, live)
+
+
+def test_characters_without_a_place_in_unicode_are_counted_and_named(
+    mariadb: Target, fresh_schema: FreshSchema
+) -> None:
+    live = fresh_schema(
+        mariadb, "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), b varchar(20)) CHARACTER SET eucjpms"
+    )
+    with connection(live) as connected, connected.cursor() as cursor:
+        cursor.execute("INSERT INTO t VALUES (1, _eucjpms 0xA1C1, 'x'), (2, _eucjpms 0x8FA2B7, 'あ'), (3, NULL, '')")
+    [sentence] = said(live, "Unicode")
+    assert sentence.startswith("1 values of t.a hold characters of eucjpms ")
+
+
+def test_text_that_has_its_place_is_not_named(mariadb: Target, fresh_schema: FreshSchema) -> None:
+    live = fresh_schema(
+        mariadb,
+        "CREATE TABLE t (a char(9) CHARACTER SET sjis, b text CHARACTER SET ucs2, c enum('é') CHARACTER SET latin2)",
+    )
+    execute(live, "INSERT INTO t VALUES ('日本 ', 'ñ日', 'é'), ('', '', NULL)")
+    assert said(live, "Unicode") == []
+
+
+def test_encrypted_tables_are_refused_by_a_server_without_keys_before_anything_is_restored(tmp_path: Path) -> None:
+    with workspace("test") as folder:
+        keys = folder / "keys"
+        keys.write_text(f"1;{'a7' * 32}\n")
+        keys.chmod(0o644)
+        settings = {"plugin_load_add": "file_key_management", "file_key_management_filename": str(keys)}
+        with server(settings=settings) as encrypting:
+            execute(encrypting, "CREATE DATABASE vault")
+            vault = encrypting.to("vault")
+            execute(vault, "CREATE TABLE open (a int); CREATE TABLE secret (a int) ENCRYPTED = YES")
+            manifest = taken(ENGINE, vault).manifest
+            assert manifest.database.server["encrypted"] == ["secret"]
+            assert [lack for lack in ENGINE.lacks(vault, manifest) if "key" in lack.name] == []
+        place = folder / "scratch"
+        make_folder(place)
+        with pytest.raises(CannotProve, match="secret say that they are encrypted"), ENGINE.scratch(manifest, place):
+            pass
+
+
+def test_a_server_without_keys_lacks_them_for_encrypted_tables(mariadb: Target, fresh_schema: FreshSchema) -> None:
+    manifest = taken(ENGINE, fresh_schema(mariadb)).manifest
+    facts = {**manifest.database.server, "encrypted": ["secret"]}
+    database = manifest.database.model_copy(update={"server": facts})
+    [lack] = ENGINE.lacks(mariadb.to("nowhere"), manifest.model_copy(update={"database": database}))
+    assert lack.name == "a key management plugin"
+    assert "secret" in lack.remedy
+
+
+def test_code_that_a_binary_log_refuses_is_told_with_the_setting_that_lets_it_pass() -> None:
+    error = translate(pymysql.OperationalError(1418, "This function has none of DETERMINISTIC, NO SQL"))
+    assert isinstance(error, ConfigurationError)
+    assert "log_bin_trust_function_creators = 1" in error.remedy
