@@ -125,6 +125,24 @@ def test_since_when_a_row_is_valid_comes_back_where_a_table_shows_it(
         assert execute(returned.target, since) == execute(live, since)
 
 
+def test_an_event_whose_time_is_long_over_comes_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    live = fresh_schema(mariadb)
+    execute(
+        live,
+        [
+            "SET timestamp = 1000000000",
+            "CREATE EVENT once ON SCHEDULE AT '2001-09-10 00:00:00' DISABLE DO SELECT 1",
+            "CREATE EVENT often ON SCHEDULE EVERY 1 DAY STARTS '2001-09-09 12:00:00' ENDS '2002-01-01 00:00:00' DISABLE"
+            " DO SELECT \"AT '2000-13-77 '\"",
+        ],
+    )
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert {"EVENT once", "EVENT often"} <= returned.again.manifest.entries.keys()
+
+
 def test_a_sequence_may_have_the_options_of_a_table(
     mariadb: Target, scratch: Target, fresh_schema: FreshSchema
 ) -> None:

@@ -1,8 +1,10 @@
 """One restore on its way, step by step: tables, rows and keys side by side, foreign keys, then all that runs code."""
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import pymysql
 from pymysql.connections import Connection
@@ -19,6 +21,8 @@ from backproof.engines.mysql.sessions import Sessions, execute
 from backproof.errors import AccessDenied, RestoreFailed
 from backproof.parallel.schedule import Schedule, Step
 from backproof.records import Target
+
+_LAST_DAYS = re.compile(rb"(?:\bAT|\bENDS) '((?:19[7-9]|20[0-3])\d-\d\d-\d\d) ")
 
 _SMALL_BYTES = 64 * 1024
 """Of rows: below, keys are made with the table, which costs less than to alter it."""
@@ -144,7 +148,7 @@ class Restoring:
         """Whether the server took it; one that it refuses is an error where it ``must``."""
         try:
             if entry.kind == "EVENT":
-                self._set_clock(connection, b"%d" % self._source.manifest.database.taken_at.timestamp())
+                self._set_clock(connection, b"%d" % self._before(entry).timestamp())
             for sql in self._statements(entry):
                 execute(connection, sql, entry.key)
             if entry.kind == "EVENT":
@@ -156,6 +160,15 @@ class Restoring:
                 execute(connection, setting, "the session settings")
             return False
         return True
+
+    def _before(self, entry: Entry) -> datetime:
+        """A moment at which an event has not ended yet: one that is disabled may be there long after its time."""
+        taken_at = self._source.manifest.database.taken_at
+        times = [taken_at]
+        for day in _LAST_DAYS.findall(entry.text):
+            with suppress(ValueError):  # it need not be a date: bodies say what they like
+                times.append(datetime.strptime(day.decode(), "%Y-%m-%d").replace(tzinfo=UTC) - timedelta(days=1))
+        return min(times)
 
     def _set_clock(self, connection: "Connection[pymysql.cursors.Cursor]", moment: bytes) -> None:
         """An event whose time has passed by now would be dropped as it is created, and without a word."""
