@@ -161,6 +161,18 @@ ZOO = (
         "SELECT tableoid::regclass::text, x, y FROM a UNION ALL SELECT 'e', k, l FROM e ORDER BY 1",
     ),
     Specimen(
+        "expressions that PostgreSQL writes otherwise once it has read them",
+        """CREATE TABLE t (v varchar(50) CHECK (v IN ('new', 'it''s, [paid]')), d varchar DEFAULT 'a' CHECK (d NOT IN ('x', lower('Y'))),
+        n varchar CHECK (n = ANY (ARRAY[ARRAY['a'::varchar], ARRAY['b']]::text[])) , "q" varchar CHECK ("q" IN ('a', 'b')));
+        CREATE DOMAIN state AS varchar CHECK (VALUE IN ('on', 'off')); CREATE INDEX few ON t (v) WHERE v IN ('new', 'old');
+        CREATE POLICY mine ON t USING (v IN ('new', 'old')); CREATE VIEW chosen AS SELECT * FROM t WHERE d IN ('a', 'b');
+        CREATE VIEW padded AS SELECT v, 1 AS one FROM t UNION ALL SELECT NULL, NULL FROM t UNION ALL SELECT 'x', 2;
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER named BEFORE INSERT ON t FOR EACH ROW WHEN (NEW.v IN ('new', 'old')) EXECUTE FUNCTION f();
+        INSERT INTO t VALUES ('new', 'b', 'a', 'b');""",
+        "SELECT v, one FROM padded UNION ALL SELECT d, 3 FROM chosen ORDER BY 2",
+    ),
+    Specimen(
         "views",
         """CREATE TABLE t (id int PRIMARY KEY, a text); INSERT INTO t VALUES (1, 'x');
         CREATE VIEW plain AS SELECT * FROM t; CREATE VIEW by_key AS SELECT id, a, count(*) AS n FROM t GROUP BY id;

@@ -7,7 +7,7 @@ lists backups does not load a driver.
 
     dump      point (locks and snapshot)  pgdump (the program)  pieces (the data section)
               globals, extensions, inventory, losses, needs (the catalogue)
-    text      lexer (statements)  text (entries)
+    text      lexer (statements)  settled (one writing)  text (entries)
     restore   script, select, closure (some tables)  load, powerless  finish  sessions, guard
               provide, database, digest
     servers   binaries, runtime, server, findings, grants

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from backproof.engines import Entry
 from backproof.engines.postgresql.lexer import at_line_start, skip_blank, statements, tokens
+from backproof.engines.postgresql.settled import settled
 
 __all__ = ["COMPLETE", "LARGE_OBJECTS", "canonical", "decode", "entries", "key", "preamble_settings", "statements"]
 
@@ -143,9 +144,10 @@ def canonical(entry: Entry) -> bytes:
     """An entry as it is compared: its statements, and the settings in force that its meaning depends on.
 
     Comments, dates, blank lines between statements and ``\\restrict`` tokens are no part of it. The columns of a table
-    that inherits or is of a type come back in another order: they are sorted.
+    that inherits or is of a type come back in another order: they are sorted. What PostgreSQL writes otherwise once it
+    has read it is written that way.
     """
-    found = [line for line in statements(entry.text) if not _CURRENT.fullmatch(line + b"\n")]
+    found = [settled(line) for line in statements(entry.text) if not _CURRENT.fullmatch(line + b"\n")]
     if entry.kind == "TABLE" and found and re.search(rb"\nINHERITS \(|^CREATE [A-Z ]*TABLE .* OF .*? \(", found[0]):
         found[0] = _columns_sorted(found[0])
     if entry.kind == "SUBSCRIPTION":
