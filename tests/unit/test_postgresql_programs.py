@@ -129,6 +129,8 @@ def test_texts_are_quoted_whatever_they_hold() -> None:
 def test_an_error_of_the_driver_without_a_state_is_a_lost_connection() -> None:
     assert isinstance(translate(psycopg2.OperationalError("server closed the connection")), ConnectionLost)
     assert isinstance(translate(psycopg2.InterfaceError("connection already closed")), ConnectionLost)
+    among_rows = psycopg2.DatabaseError("server closed the connection unexpectedly\n\tThis probably means …")
+    assert isinstance(translate(among_rows, DumpFailed), ConnectionLost)
     assert type(translate(psycopg2.ProgrammingError("no results"), DumpFailed)) is DumpFailed
     assert type(translate(psycopg2.ProgrammingError("no results"))) is Permanent
     assert message(psycopg2.OperationalError("one\ntwo")) == "one"

@@ -143,7 +143,9 @@ def translate(error: psycopg2.Error, otherwise: type[BackproofError] = Permanent
     state = error.pgcode
     if state is None:
         kind = _by_text(str(error)) if isinstance(error, psycopg2.OperationalError) else None
-        lost = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
+        # A server's refusal has a state. Within a COPY the driver tells a lost connection by the class of all errors.
+        of_all = type(error) in (psycopg2.Error, psycopg2.DatabaseError)
+        lost = of_all or isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
         kind = kind or (ConnectionLost if lost else otherwise)
         return kind(_first_line(str(error)) or type(error).__name__, _REMEDIES.get(kind, ""))
     kind = next((kind for pattern, kind in _BY_STATE if re.match(pattern, state)), otherwise)
