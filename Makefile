@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test check bench zoo constraints clean
+.PHONY: install demo test check bench sweep zoo constraints clean
 
 install: $(READY)
 
@@ -52,6 +52,11 @@ zoo: install
 	@test -n "$(POSTGRESQL)$(MARIADB)" || { echo 'make zoo POSTGRESQL=folder-of-its-source, or MARIADB=…' >&2; exit 2; }
 	$(if $(POSTGRESQL),$(BIN)/python -m tests.zoo.postgresql $(POSTGRESQL) $(ARGS))
 	$(if $(MARIADB),$(BIN)/python -m tests.zoo.mariadb $(MARIADB) $(ARGS))
+
+# Kill -9 at many moments of everything, such as ARGS='--engine mariadb --operation restore --moments 200'.
+sweep: install
+	./tests/install-servers
+	$(BIN)/python -m tests.sweep $(ARGS)
 
 constraints: .uv/bin/uv
 	.uv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test \

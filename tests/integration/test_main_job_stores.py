@@ -91,17 +91,17 @@ PLACES = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("how", FAULTS)
 def test_s3_that_breaks_during_a_seal_is_told_in_time_and_nothing_half_is_left(
-    past: Past, live: Target, tmp_path: Path, proxy: Proxy, regions: tuple[S3Server, S3Server], kind: str, place: str
+    past: Past, live: Target, tmp_path: Path, proxy: Proxy, regions: tuple[S3Server, S3Server], how: str, place: str
 ) -> None:
     only = {"far": s3(proxy.url)}
     shop = shop_of(past, live, tmp_path / "shop", only, credentials=(ACCESS_KEY, SECRET_KEY))
     shop.description["plans"][PLAN]["stores"] = ["far"]
-    far = Far(Shop(live, shop.description, shop.folder, shop.earlier), proxy, regions[0])
-    settings, error = FAULTS[kind]
+    far = Far(shop.changed(), proxy, regions[0])
+    settings, error = FAULTS[how]
     method, target = PLACES[place]
-    if kind in ("reset", "stall") and place == "the beginning":
+    if how in ("reset", "stall") and place == "the beginning":
         settings = settings | {"after": 0, "side": "response"}
     fault = proxy.inject(Fault(method=method, target=target, times=ALWAYS, **settings))
     began = time.monotonic()
@@ -126,7 +126,7 @@ def test_s3_that_breaks_during_a_seal_sends_the_backup_to_the_next_store(
 ) -> None:
     shop = shop_of(past, live, tmp_path / "shop", {"far": s3(proxy.url)}, credentials=(ACCESS_KEY, SECRET_KEY))
     shop.description["plans"][PLAN]["stores"] = ["far", "near"]
-    far = Far(Shop(live, shop.description, shop.folder, shop.earlier), proxy, regions[0])
+    far = Far(shop.changed(), proxy, regions[0])
     method, target = PLACES[place]
     fault = proxy.inject(Fault("answer", method, target, times=ALWAYS, status=503))
     sealed = far.shop.seal()
@@ -142,17 +142,17 @@ def test_s3_that_breaks_during_a_seal_sends_the_backup_to_the_next_store(
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("how", FAULTS)
 def test_s3_that_breaks_during_a_copy_is_told_in_time_and_a_second_copy_succeeds(
-    past: Past, live: Target, tmp_path: Path, proxy: Proxy, regions: tuple[S3Server, S3Server], kind: str, place: str
+    past: Past, live: Target, tmp_path: Path, proxy: Proxy, regions: tuple[S3Server, S3Server], how: str, place: str
 ) -> None:
     shop = shop_of(past, live, tmp_path / "shop", {"far": s3(proxy.url)}, credentials=(ACCESS_KEY, SECRET_KEY))
     far = Far(shop, proxy, regions[0])
     backup = shop.seal().manifest.id
     sealed = Holdings.of(shop.fleet, PLAN, ["near"])
-    settings, error = FAULTS[kind]
+    settings, error = FAULTS[how]
     method, target = PLACES[place]
-    if kind in ("reset", "stall") and place == "the beginning":
+    if how in ("reset", "stall") and place == "the beginning":
         settings = settings | {"after": 0, "side": "response"}
     proxy.inject(Fault(method=method, target=target, times=ALWAYS, **settings))
     began = time.monotonic()
@@ -168,9 +168,9 @@ def test_s3_that_breaks_during_a_copy_is_told_in_time_and_a_second_copy_succeeds
     assert expect_whole(shop.fleet, PLAN) == 3
 
 
-@pytest.mark.parametrize("kind", ["503", "403", "stall", "cut"])
+@pytest.mark.parametrize("how", ["503", "403", "stall", "cut"])
 def test_s3_that_breaks_while_it_is_read_makes_no_copy(
-    past: Past, live: Target, tmp_path: Path, proxy: Proxy, regions: tuple[S3Server, S3Server], kind: str
+    past: Past, live: Target, tmp_path: Path, proxy: Proxy, regions: tuple[S3Server, S3Server], how: str
 ) -> None:
     shop = shop_of(past, live, tmp_path / "shop", {"far": s3(proxy.url)}, credentials=(ACCESS_KEY, SECRET_KEY))
     Far(shop, proxy, regions[0])
@@ -179,8 +179,8 @@ def test_s3_that_breaks_while_it_is_read_makes_no_copy(
     for each in list(shop.fleet.store("near").list()):
         if backup in each.key:
             shop.fleet.store("near").delete(each.key)
-    settings, error = FAULTS.get(kind, ({"kind": "cut", "after": 100_000}, StoreUnavailable))
-    settings = settings if "side" not in settings else {"kind": kind, "after": 100_000}
+    settings, error = FAULTS.get(how, ({"kind": "cut", "after": 100_000}, StoreUnavailable))
+    settings = settings if "side" not in settings else {"kind": how, "after": 100_000}
     proxy.inject(Fault(method="GET", target=ARCHIVE, times=ALWAYS, **settings))
     with pytest.raises(error):
         copy(shop.fleet, PLAN, backup, "far", "near")

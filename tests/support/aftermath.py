@@ -16,12 +16,8 @@ from backproof.records import Target
 from backproof.stores import Store
 from deployments.servers import seaweedfs
 from deployments.servers.seaweedfs import S3Server
-from tests.support.postgres_fixtures import execute
+from tests.support.kinds import Kind
 from tests.support.s3_fixtures import BUCKET
-
-SESSIONS = """
-    SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'backproof%%' AND datname = %s
-"""
 
 
 @dataclass(frozen=True)
@@ -89,9 +85,9 @@ def programs(*names: str) -> list[int]:
     return [pid for pid in subprocesses.live() if comm(pid) in names]
 
 
-def expect_no_sessions(target: Target, seconds: float = 10) -> None:
+def expect_no_sessions(kind: Kind, target: Target, seconds: float = 10) -> None:
     """Nobody of ours is connected any more; a server takes a moment to notice that a client died."""
-    expect_soon(lambda: execute(target.to("postgres"), SESSIONS, (target.database,)) == [], seconds, "a session stays")
+    expect_soon(lambda: kind.ask(target, kind.sessions, target.database) == [], seconds, "a session stays")
 
 
 def expect_soon(holds: Callable[[], bool], seconds: float, otherwise: str) -> None:

@@ -11,39 +11,27 @@ import pytest
 
 from backproof import catalog
 from backproof.engines import Progress
+from backproof.errors import AlreadyExists
 from backproof.fleet import Fleet
 from backproof.operations.prove import prove
+from backproof.operations.restore import restore
 from backproof.operations.seal import Sealed, seal
 from backproof.records import Target
 from tests.support.aftermath import Holdings, expect_no_sessions, expect_whole, programs, unfinished_files
 from tests.support.fleets import PLAN, built, described
-from tests.support.postgres_fixtures import FreshDatabase, databases
+from tests.support.kinds import KINDS, POSTGRESQL, Kind
 
 MIB = 1024 * 1024
 
-SHOP = """
-CREATE TABLE orders (id serial PRIMARY KEY, note text);
-INSERT INTO orders (note) SELECT 'note ' || n FROM generate_series(1, 500) n;
-CREATE TABLE big AS SELECT i, repeat('x', 1000) AS t FROM generate_series(1, 20000) i;
-CREATE INDEX ON big (i);
-CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
-CREATE TRIGGER touch_orders BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION touch();
-"""
-"""``big`` is more than fits into pipes and buffers: its pg_dump still runs when the first piece comes."""
-
-INCOMPRESSIBLE = """
-CREATE TABLE files (id serial PRIMARY KEY, blob bytea);
-INSERT INTO files (blob) SELECT decode((
-    SELECT string_agg(md5(n::text || i::text), '') FROM generate_series(1, 256) i), 'hex')
-    FROM generate_series(1, 2500) n;
-"""
-"""Ten megabytes: more than a small disk holds, and two parts of an upload."""
+both_kinds = pytest.mark.parametrize("kind", KINDS, indirect=True, scope="session", ids=str)
+"""A test that is run on every kind of database. Others run on PostgreSQL: what they test knows no kind."""
 
 
 @dataclass(frozen=True)
 class Past:
     """A description of a fleet whose store ``near`` holds a proven backup."""
 
+    kind: Kind
     description: dict[str, Any]
     near: Path
     backup: str
@@ -53,6 +41,7 @@ class Past:
 class Shop:
     """A plan with a past, its live database, and what must hold whatever happens."""
 
+    kind: Kind
     target: Target
     description: dict[str, Any]
     folder: Path
@@ -73,7 +62,7 @@ class Shop:
         """The same with another host, password and so on."""
         description = copy.deepcopy(self.description)
         description["databases"]["shop-db"].update(database)
-        return Shop(self.target, description, self.folder, self.earlier)
+        return Shop(self.kind, self.target, description, self.folder, self.earlier)
 
     def expect_nothing_happened(self) -> None:
         """No archive, no manifest, no child, no session; the earlier backup is there, and proven still."""
@@ -83,9 +72,9 @@ class Shop:
     def expect_nothing_left(self) -> None:
         self.before.expect_untouched(self.fleet, PLAN)
         assert self.is_proven()
-        assert programs("pg_dump") == []
+        assert programs(self.kind.tool) == []
         assert unfinished_files(self.near) == []
-        expect_no_sessions(self.target)
+        expect_no_sessions(self.kind, self.target)
 
     def expect_a_second_run_succeeds(self) -> Sealed:
         sealed = self.seal()
@@ -93,6 +82,22 @@ class Shop:
         assert sealed.manifest.id in [backup.id for backup in catalog.backups(self.fleet, PLAN)]
         assert self.is_proven()
         return sealed
+
+    @property
+    def beside(self) -> Target:
+        """Where its backups are restored to."""
+        return self.target.to(f"{self.target.database}_beside")
+
+    def expect_an_unfinished_restore_is_told_and_can_be_begun_anew(self, may_be_gone: bool = False) -> None:
+        """A restore was cut off from its server: what it left, where that server kept it, is no whole database."""
+        try:
+            if not (may_be_gone and self.kind.is_empty(self.beside)):
+                with pytest.raises(AlreadyExists, match="has not finished"):
+                    restore(self.fleet, PLAN, "latest", self.beside.database)
+                self.kind.remove(self.beside)
+            assert restore(self.fleet, PLAN, "latest", self.beside.database).rows == 20500
+        finally:
+            self.kind.remove(self.beside)
 
     def is_proven(self) -> bool:
         (backup,) = (each for each in catalog.listing(self.fleet, PLAN).backups if each.id == self.earlier)
@@ -116,16 +121,31 @@ class Once:
 
 
 @pytest.fixture(scope="session")
-def past(postgres18: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """The kind of database: PostgreSQL, but for tests of ``both_kinds``."""
+    chosen: Kind = getattr(request, "param", POSTGRESQL)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def database_server(kind: Kind, request: pytest.FixtureRequest) -> Target:
+    """An administrator's target."""
+    target: Target = request.getfixturevalue(kind.server)
+    return target
+
+
+@pytest.fixture(scope="session")
+def past(kind: Kind, database_server: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
     """Made once: a backup and its proof."""
     folder = tmp_path_factory.mktemp("past")
-    with databases() as fresh:
-        target = fresh(postgres18, SHOP.replace("20000", "20"))
-        description = described(target, folder, {"near": {"type": "local", "path": str(folder / "near")}})
+    with kind.fresh() as fresh:
+        target = fresh(database_server, kind.shop.replace("20000", "20"))
+        near = {"near": {"type": "local", "path": str(folder / "near")}}
+        description = described(target, folder, near, engine=kind.engine)
         fleet = built(description, folder)
         backup = seal(fleet, PLAN, "daily").manifest.id
         assert prove(fleet, PLAN, backup, "near").verdict == "passed"
-        yield Past(description, folder / "near", backup)
+        yield Past(kind, description, folder / "near", backup)
 
 
 def shop_of(past: Past, target: Target, folder: Path, stores: dict[str, Any] | None = None, **plan: Any) -> Shop:
@@ -133,19 +153,20 @@ def shop_of(past: Past, target: Target, folder: Path, stores: dict[str, Any] | N
     folder.mkdir(exist_ok=True)
     shutil.copytree(past.near, folder / "near", symlinks=True)
     near = {"near": {"type": "local", "path": str(folder / "near")}}
-    description = described(target, folder, near | (stores or {}), **plan)
+    description = described(target, folder, near | (stores or {}), engine=past.kind.engine, **plan)
     for kept in ("signing", "keys"):
         description[kept] = past.description[kept]
-    return Shop(target, description, folder, past.backup)
+    return Shop(past.kind, target, description, folder, past.backup)
 
 
 @pytest.fixture
-def shop(past: Past, postgres18: Target, fresh_database: FreshDatabase, tmp_path: Path) -> Shop:
-    return shop_of(past, fresh_database(postgres18, SHOP), tmp_path / "shop")
+def shop(past: Past, database_server: Target, tmp_path: Path) -> Iterator[Shop]:
+    with past.kind.fresh() as fresh:
+        yield shop_of(past, fresh(database_server, past.kind.shop), tmp_path / "shop")
 
 
 @pytest.fixture(scope="session")
-def live(postgres18: Target) -> Iterator[Target]:
+def live(kind: Kind, database_server: Target) -> Iterator[Target]:
     """A database that tests only read."""
-    with databases() as fresh:
-        yield fresh(postgres18, INCOMPRESSIBLE)
+    with kind.fresh() as fresh:
+        yield fresh(database_server, kind.files)

@@ -1,0 +1,146 @@
+"""A process that does Backproof's work, to be killed at any of many moments of it.
+
+It counts what it does to the world around it (files opened, renamed, written and synced, programs started, requests
+sent, progress told) and can kill itself as it is about to do the Nth: so the same moment can be tried again, and a slow
+machine spreads moments as evenly as a fast one. What drivers do in C nobody counts; moments of the clock reach it.
+
+``python -m tests.support.dying FLEET OPERATION`` obeys one line of JSON on stdin after another, each in a copy of
+itself, which costs no time for imports.
+"""
+
+import itertools
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from backproof import subprocesses
+from backproof.errors import BackproofError
+from backproof.fleet import Fleet
+from backproof.fleet.loading import parse
+from backproof.operations.copy import copy
+from backproof.operations.prove import prove
+from backproof.operations.restore import restore
+from backproof.operations.seal import seal
+from tests.support.fleets import PLAN
+
+EVENTS = frozenset(
+    {"open", "os.mkdir", "os.remove", "os.rename", "os.link", "os.rmdir", "os.chmod", "os.chown", "os.kill"}
+    | {"os.killpg", "subprocess.Popen", "socket.connect", "http.client.send", "tempfile.mkdtemp", "shutil.rmtree"}
+)
+CALLS = ("write", "fsync", "posix_fadvise", "pread", "ftruncate")
+"""Of ``os``; Python tells nobody about these."""
+
+Progress = Callable[[int], None]
+
+
+def run_seal(fleet: Fleet, progress: Progress) -> None:
+    seal(fleet, PLAN, "manual", progress=progress)
+
+
+def run_copy(fleet: Fleet, progress: Progress) -> None:
+    source, target = fleet.plan(PLAN).stores
+    copy(fleet, PLAN, "latest", source, target, progress=progress)
+
+
+def run_proof(fleet: Fleet, progress: Progress) -> None:
+    proof = prove(fleet, PLAN, "latest", fleet.plan(PLAN).stores[-1], progress=progress)
+    assert proof.verdict != "failed", proof.reason
+
+
+def run_restore(fleet: Fleet, progress: Progress) -> None:
+    restore(fleet, PLAN, "latest", beside(fleet), progress=progress)
+
+
+def beside(fleet: Fleet) -> str:
+    """The database that a restore makes."""
+    return f"{fleet.target(PLAN).database}_beside"
+
+
+OPERATIONS = {"seal": run_seal, "copy": run_copy, "proof": run_proof, "restore": run_restore}
+
+
+def load(file: Path) -> Fleet:
+    return Fleet(parse(file.read_text(), {}, file))
+
+
+def counting(step: int | None, whom: str) -> tuple[Progress, Callable[[], int]]:
+    """Count from now on, and let ``whom`` die at a step; returns a progress callback that counts too, and the count."""
+    counted: Iterator[int] = itertools.count()
+    last = 0
+    own = tuple(str(path) for path in (Path(__file__).parents[2], sys.prefix, sys.base_prefix, "/proc", "/etc", "/usr"))
+
+    def count(*_: object) -> None:
+        nonlocal last
+        last = next(counted)
+        if last == step:
+            die(whom)
+
+    def heard(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in EVENTS and not (event == "open" and str(arguments[0]).startswith(own)):
+            count()
+
+    def counted_call(call: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*given: Any, **named: Any) -> Any:
+            count()
+            return call(*given, **named)
+
+        return called
+
+    for name in CALLS:
+        setattr(os, name, counted_call(getattr(os, name)))
+    sys.addaudithook(heard)
+    return count, lambda: last
+
+
+def die(whom: str) -> None:
+    """``process``: alone, its programs live on; ``tree``: with all its programs; ``tool``: its newest program dies."""
+    programs = subprocesses.live()
+    if whom == "tool" and programs:
+        os.kill(programs[-1], signal.SIGKILL)
+        return
+    for group in programs if whom == "tree" else []:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tell(**said: Any) -> None:
+    sys.__stdout__.write(json.dumps(said) + "\n")  # type: ignore[union-attr]
+    sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+def work(fleet: Fleet, operation: str, order: dict[str, Any]) -> None:
+    """One run. ``order`` has the ``token`` that its programs inherit, the ``step`` to die at, and ``whom``."""
+    os.environ |= dict([order["token"].split("=", 1)])
+    tell(pid=os.getpid())
+    progress, steps = counting(order["step"], order["whom"])
+    begun, error, unexpected = time.monotonic(), "", ""
+    try:
+        OPERATIONS[operation](fleet, progress)
+    except BackproofError as raised:
+        error = f"{type(raised).__name__}: {raised}"
+    except BaseException:
+        unexpected = traceback.format_exc()
+    tell(steps=steps(), seconds=time.monotonic() - begun, error=error, unexpected=unexpected)
+
+
+def main(file: str, operation: str) -> None:
+    fleet = load(Path(file))
+    for module in ("boto3", "psycopg2", "pymysql", "sqlalchemy.dialects.postgresql.psycopg2"):
+        __import__(module)
+    for line in sys.stdin:
+        if not (child := os.fork()):
+            work(fleet, operation, json.loads(line))
+            os._exit(0)
+        tell(ended=os.waitpid(child, 0)[1])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
