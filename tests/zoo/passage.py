@@ -80,7 +80,7 @@ class Journey:
     accepted: Mapping[str, str]
     """Objects that a proof finds to differ, with the reason why that is no bug of ours."""
     single_tables: int | None
-    """None: all of them."""
+    """Evenly spread over them; None: all."""
 
     def travel(self, live: Target) -> Passage:
         """Seal, prove, restore by two connections, compare, restore single tables. Errors are part of the result."""
@@ -127,8 +127,9 @@ class Journey:
     def _singly(self, fleet: Fleet, manifest: Manifest, passage: Passage) -> None:
         archive = catalog.open_archive(fleet, manifest, "near")
         alone = fleet.restorer(PLAN).to(f"{fleet.target(PLAN).database} alone")
-        chosen = [table for table in manifest.tables if not table.name.startswith("BLOBS")][: self.single_tables]
-        for table in chosen:
+        tables = [table for table in manifest.tables if not table.name.startswith("BLOBS")]
+        wanted = len(tables) if self.single_tables is None else self.single_tables
+        for table in tables[:: max(1, len(tables) // wanted)] if wanted else []:
             passage.alone += 1
             try:
                 self.engine.create(alone, manifest)

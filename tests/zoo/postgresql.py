@@ -52,8 +52,9 @@ def main() -> None:
         place = options.keep or folder
         libraries = build(source, installation, place / "lib", options.headers)
         with private_server(major, place / "server", port=0, password="zoo", settings=SETTINGS) as server:
-            for suite in suites(source, installation):
-                if suite.name in (options.suites or [suite.name]) and suite.database not in _databases(server):
+            chosen = [suite for suite in suites(source, installation) if suite.name in (options.suites or [suite.name])]
+            for suite in chosen:
+                if suite.database not in _databases(server):
                     said = fill(suite, server, installation, libraries, place / "results" / suite.name, options.without)
                     console.print(f"{suite.name}: {said}", highlight=False)
             if options.then:
@@ -61,7 +62,8 @@ def main() -> None:
             journey = Journey(
                 find("postgresql"), stock_dump(major), catalogue, folder / "stores", ACCEPTED, options.singly
             )
-            passages = [_told(journey.travel(server.to(database)), console) for database in _databases(server)]
+            databases = [each for each in _databases(server) if each in {suite.database for suite in chosen}]
+            passages = [_told(journey.travel(server.to(database)), console) for database in databases]
     console.print(table_of(f"source {source.name}, server {installation.version}", passages))
 
 
@@ -76,7 +78,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--suites", type=names, help="just these, such as regress,hstore")
     parser.add_argument("--without", type=names, default=[], help="tests to leave out, if one crashes the server")
     parser.add_argument("--then", help="SQL for the database regression, once its tests have run")
-    parser.add_argument("--singly", type=int, help="how many tables of each database to restore alone (default: all)")
+    parser.add_argument("--singly", type=int, help="about how many tables of each to restore alone (default: all)")
     parser.add_argument("--keep", type=Path, help="work here and keep all of it, to be used again")
     return parser.parse_args()
 
