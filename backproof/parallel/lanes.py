@@ -24,9 +24,10 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A member, and whether a lane that is kept in order begins or ends with it."""
+    """A member, whether its lane is kept in order, and whether that begins or ends with it."""
 
     member: Member
+    in_order: bool = False
     begins: bool = False
     ends: bool = False
 
@@ -116,4 +117,4 @@ class _Queue:
 def _turns(lane: Lane) -> Iterable[Turn]:
     last = len(lane.members) - 1
     for number, member in enumerate(lane.members):
-        yield Turn(member, lane.in_order and number == 0, lane.in_order and number == last)
+        yield Turn(member, lane.in_order, lane.in_order and number == 0, lane.in_order and number == last)

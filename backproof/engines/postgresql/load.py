@@ -34,7 +34,8 @@ def load(
 
     Rows whose order is kept are loaded in one transaction that begins with a TRUNCATE: into a table that is new in its
     own transaction the server only appends. Else it looks for room on earlier pages, and a short row ends up before
-    longer ones that were loaded first.
+    longer ones that were loaded first. Such rows are also frozen at once: nobody who reads them has to look up whether
+    they were committed, and write that down.
 
     Args:
         keep: given a member without a table and its text, the statements of it that are wanted.
@@ -62,12 +63,12 @@ def _load_member(
             execute(connection, b"\n".join(statements), member.table or "sequence values")
         return
     start = copy.end() + 1
-    rows = _Rows(plain, start, end_of_rows(plain, start, member), sessions)
+    rows = _Rows(plain, start, _last_of_rows(plain, start, member), sessions)
     if turn.begins:
         execute(connection, b"BEGIN; TRUNCATE ONLY %b;" % copy[1], f"rows of {member.table}")
     try:
         with connection.cursor() as cursor:
-            cursor.copy_expert(copy[0], rows, _READ_BYTES)
+            cursor.copy_expert(_frozen(copy[0]) if turn.in_order else copy[0], rows, _READ_BYTES)
             loaded = cursor.rowcount
     except psycopg2.Error as error:
         sessions.check()
@@ -94,9 +95,26 @@ def copy_statement(member: Member, plain: bytes) -> re.Match[bytes] | None:
     return copy
 
 
+def _frozen(copy: bytes) -> bytes:
+    return copy.removesuffix(b";") + b" WITH (FREEZE);"
+
+
 def end_of_rows(plain: bytes, start: int, member: Member) -> int:
     r"""Where the rows end: at the first line ``\.``, after which nothing but blanks and comments may come."""
-    end = start if plain.startswith(b"\\.\n", start) else plain.find(b"\n\\.\n", start) + 1
+    return _expect_nothing_after(plain, _at(plain, start, plain.find(b"\n\\.\n", start)), start, member)
+
+
+def _last_of_rows(plain: bytes, start: int, member: Member) -> int:
+    """The same without a look at the rows: were there such a line before, the server would stop at it, and count fewer
+    rows than the manifest."""
+    return _expect_nothing_after(plain, _at(plain, start, plain.rfind(b"\n\\.\n", start)), start, member)
+
+
+def _at(plain: bytes, start: int, found: int) -> int:
+    return start if plain.startswith(b"\\.\n", start) else found + 1
+
+
+def _expect_nothing_after(plain: bytes, end: int, start: int, member: Member) -> int:
     if end < start or _AFTER_ROWS.fullmatch(plain, end + 3) is None:
         raise Damaged(f"the rows of {member.table} in the archive do not end as COPY ends them", _REMEDY)
     return end
