@@ -3,20 +3,17 @@
 Each lie passes every check of bytes, keys and signatures. The same machinery, with nothing altered, passes.
 """
 
-import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backproof.fleet import Fleet
 from backproof.operations.prove import prove
 from backproof.operations.seal import seal
-from backproof.records import Member, Target
+from backproof.records import Target
 from tests.support.fleets import PLAN, built, described, fleet_of
-from tests.support.forging import forge
+from tests.support.forging import copied, forge, replacing, without
 from tests.support.postgres_fixtures import FreshDatabase, databases, execute
 
 SHOP = """
@@ -51,24 +48,6 @@ def sealed(postgres18: Target, tmp_path_factory: pytest.TempPathFactory) -> Iter
             made[name] = described(fresh(postgres18, script), folder, stores)
             seal(built(made[name], folder), PLAN, "manual")
         yield made
-
-
-def copied(description: dict[str, Any], folder: Path) -> Fleet:
-    """The same fleet with a store of its own: a copy of the true one."""
-    true = description["stores"]["near"]["path"]
-    shutil.copytree(true, folder / "near", symlinks=True)
-    return built({**description, "stores": {"near": {"type": "local", "path": str(folder / "near")}}}, folder)
-
-
-def replacing(old: bytes, new: bytes, table: str | None = None) -> Callable[[Member, bytes], bytes]:
-    """In the members of a table, or in those that belong to none."""
-    return lambda member, plain: plain.replace(old, new) if member.table == table else plain
-
-
-def without(pattern: bytes) -> Callable[[Member, bytes], bytes]:
-    """In the definitions, without the statements that match."""
-    compiled = re.compile(pattern, re.DOTALL | re.MULTILINE)
-    return lambda member, plain: compiled.sub(b"", plain) if member.table is None else plain
 
 
 LIES = {

@@ -3,8 +3,12 @@
 Such an archive passes every check of bytes, keys and signatures. Only a restoration that is dumped again shows it.
 """
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 from backproof import catalog
 from backproof.archive.manifest import archive_name
@@ -13,6 +17,7 @@ from backproof.engines import Piece
 from backproof.fleet import Fleet
 from backproof.naming import MANIFEST, key
 from backproof.records import Manifest, Member
+from tests.support.fleets import built
 
 Alter = Callable[[Member, bytes], bytes]
 
@@ -63,6 +68,24 @@ def forge(fleet: Fleet, plan: str, store: str, alter: Alter, altered_at_least: i
         place.delete(key(name))
         place.put(key(name), [content])
     return forged
+
+
+def copied(description: dict[str, Any], folder: Path) -> Fleet:
+    """The same fleet with a store of its own: a copy of the true one."""
+    true = description["stores"]["near"]["path"]
+    shutil.copytree(true, folder / "near", symlinks=True)
+    return built({**description, "stores": {"near": {"type": "local", "path": str(folder / "near")}}}, folder)
+
+
+def replacing(old: bytes, new: bytes, table: str | None = None) -> Alter:
+    """In the members of a table, or in those that belong to none."""
+    return lambda member, plain: plain.replace(old, new) if member.table == table else plain
+
+
+def without(pattern: bytes) -> Alter:
+    """In the definitions, without the statements that match."""
+    compiled = re.compile(pattern, re.DOTALL | re.MULTILINE)
+    return lambda member, plain: compiled.sub(b"", plain) if member.table is None else plain
 
 
 def _rows(member: Member, plain: bytes, alter: Alter) -> int:
