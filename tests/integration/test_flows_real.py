@@ -24,6 +24,8 @@ from backproof.records import Target
 from deployments.servers.prefect import PrefectServer
 from deployments.servers.seaweedfs import S3Server
 from tests.support.fleets import described
+from tests.support.kinds import MARIADB
+from tests.support.mariadb_fixtures import schemas
 from tests.support.postgres_fixtures import execute
 from tests.support.prefect_fixtures import eventually, text_of
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
@@ -74,17 +76,25 @@ class Site:
 def site(
     prefect_api: PrefectServer,
     postgres16: Target,
+    mariadb: Target,
     regions: tuple[S3Server, S3Server],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
-    from blocks import save_fleet
-    from deployments.apply import deploy
-
     home = tmp_path_factory.mktemp("site")
     temporary = Path(tempfile.mkdtemp(prefix="worker-"))
     temporary.chmod(0o711)
     databases = [_database(postgres16, name, script) for name, script in (("small", SMALL), ("large", LARGE))]
-    spec = _fleet(home, databases, regions)
+    with schemas() as fresh:
+        spec = _fleet(home, [*databases, fresh(mariadb, MARIADB.shop)], regions)
+        yield from _at_work(spec, prefect_api, home, temporary)
+    for database in databases:
+        execute(postgres16, f"DROP DATABASE {database.database} WITH (FORCE)")
+
+
+def _at_work(spec: FleetSpec, prefect_api: PrefectServer, home: Path, temporary: Path) -> Iterator[Site]:
+    from blocks import save_fleet
+    from deployments.apply import deploy
+
     save_fleet(spec)
     deploy(spec, POOL)
     _schedule(False)
@@ -95,9 +105,23 @@ def site(
     finally:
         worker.terminate()
         worker.wait(60)
-        for database in databases:
-            execute(postgres16, f"DROP DATABASE {database.database} WITH (FORCE)")
         shutil.rmtree(temporary)
+
+
+def test_mariadb_comes_from_its_block_and_is_proven_from_the_second_region(site: Site) -> None:
+    from blocks import load_fleet
+
+    loaded = load_fleet()
+    assert loaded.plan("maria").database == "maria-db"
+    assert loaded.engine("maria").name == "mysql"
+    assert loaded.target("maria") == site.fleet.target("maria")
+    run = _start(site, "maria")
+    assert _state(run, 240) == "COMPLETED"
+    (backup,) = catalog.backups(site.fleet, "maria")
+    assert {copy.store for copy in backup.copies if copy.manifest and copy.proofs} == {"near", *REGIONS}
+    assert backup.proven_at is not None
+    said = {"the run's log": _logs(run).encode(), "artifacts": _artifacts(run).encode()}
+    assert not [where for where, text in said.items() for canary in CANARIES if not text or canary in text]
 
 
 def test_a_scheduled_backup_starts_is_proven_from_the_second_region_and_shows_no_secret(site: Site) -> None:
@@ -206,14 +230,16 @@ def _fleet(home: Path, databases: list[Target], regions: tuple[S3Server, S3Serve
     stores = {"near": {"type": "local", "path": str(home / "near")}, **buckets}
     fleet = described(databases[0], home, stores, credentials=(ACCESS_KEY, SECRET_KEY))
     large = described(databases[1], home)["databases"]["shop-db"]
+    maria = described(databases[2], home, engine="mariadb")["databases"]["shop-db"]
     never: dict[str, Any] = {"daily": [], "monthly": []}
     asleep = [{"name": "asleep", "sql": "SELECT count(*) FROM (SELECT pg_sleep(600)) s", "expect": "> 0"}]
     fleet |= {
         "fleet": "real",
-        "databases": {"small-db": fleet["databases"]["shop-db"], "large-db": large},
+        "databases": {"small-db": fleet["databases"]["shop-db"], "large-db": large, "maria-db": maria},
         "plans": {
             "small": {"database": "small-db", "schedules": never | {"daily": "* * * * *"}},
             "large": {"database": "large-db", "stores": [REGIONS[0], "near"], "schedules": never},
+            "maria": {"database": "maria-db", "schedules": never},
             "asleep": {"database": "small-db", "schedules": never, "checks": asleep},
         },
     }
@@ -319,7 +345,7 @@ def _runs(scheduled: bool) -> list[Any]:
     return [run for run in runs if run.auto_scheduled == scheduled and run.state and run.state.is_final()]
 
 
-def _state(run: UUID) -> str:
+def _state(run: UUID, seconds: float = 60) -> str:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
@@ -328,7 +354,7 @@ def _state(run: UUID) -> str:
             state = client.read_flow_run(run).state
             return state if state and state.is_final() else None
 
-        return str(eventually(final, 60, "the run did not reach an end in Prefect").type.value)
+        return str(eventually(final, seconds, "the run did not reach an end in Prefect").type.value)
 
 
 def _logs(run: UUID) -> str:
