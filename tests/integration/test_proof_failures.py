@@ -12,6 +12,7 @@ import pytest
 
 from backproof import catalog
 from backproof.archive.manifest import archive_name
+from backproof.engines.mysql import binaries as mysql_binaries
 from backproof.engines.postgresql import binaries
 from backproof.errors import Damaged, NotFound, Transient
 from backproof.fleet import Fleet
@@ -19,9 +20,10 @@ from backproof.naming import MANIFEST, key
 from backproof.operations.prove import prove
 from backproof.records import Manifest, Proof
 from tests.support.aftermath import Holdings, comm, running
-from tests.support.fault_fixtures import Past, Shop
+from tests.support.fault_fixtures import Past, Shop, both_kinds
 from tests.support.fleets import PLAN, built
 from tests.support.fleets import key as fresh_key
+from tests.support.kinds import Kind
 
 Change = Callable[[bytes], bytes]
 
@@ -137,6 +139,7 @@ def test_a_backup_that_is_not_in_the_store_is_not_found(copy: Copy) -> None:
         prove(copy.fleet, PLAN, "backup_1999-01-01_000000", "near")
 
 
+@both_kinds
 @pytest.mark.parametrize("key_ring", ["another key", "no key"])
 def test_without_the_right_key_a_proof_could_not_run(copy: Copy, key_ring: str) -> None:
     description = {**copy.description, "keys": {"main": {"aes256": fresh_key()}}}
@@ -171,15 +174,17 @@ def test_what_this_machine_lacks_is_named_with_its_remedy(copy: Copy, changes: d
     assert any(word in proof.reason for word in ("Install", "verify_on", "Make room")), "no remedy"
 
 
+@both_kinds
 def test_a_machine_without_a_database_server_could_not_run_it(
-    copy: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    kind: Kind, copy: Copy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(binaries, "DEBIAN", tmp_path / "no-debian")
     monkeypatch.setattr(binaries, "_WHEEL", "no_such_wheel")
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(mysql_binaries, "DIRECTORIES", ())
     proof = copy.prove()
     assert proof.verdict == "could-not-run"
-    assert "postgresql-18" in proof.reason
+    assert {"postgresql": "postgresql-18", "mariadb": "mariadb-server"}[kind.engine] in proof.reason
 
 
 def test_a_scratch_folder_that_nobody_may_write_to_could_not_run_it(copy: Copy, tmp_path: Path) -> None:
@@ -190,10 +195,12 @@ def test_a_scratch_folder_that_nobody_may_write_to_could_not_run_it(copy: Copy, 
     assert "scratch" in proof.reason or str(tmp_path) in proof.reason
 
 
-@pytest.mark.parametrize("victim", ["postgres", "pg_dump"])
+@both_kinds
+@pytest.mark.parametrize("who", ["daemon", "tool"])
 def test_a_scratch_server_or_tool_that_dies_gives_no_verdict_on_the_backup(
-    shop: Shop, victim: str, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    victim = getattr(shop.kind, who)
     backup = shop.seal().manifest.id
     token = f"LC_BACKPROOF_TEST={token_hex(8)}"
     monkeypatch.setenv(*token.split("="))
