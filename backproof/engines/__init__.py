@@ -42,7 +42,7 @@ from typing import Protocol
 from backproof.errors import ConfigurationError
 from backproof.records import Database, Finding, Inventory, Lack, Manifest, Member, Section, Table, Target
 
-PIECE_BYTES = 8 * 1024 * 1024
+PIECE_BYTES = 4 * 1024 * 1024
 """Plain bytes of a piece: large enough to compress well, small enough that many fit in memory. See docs/decisions."""
 
 Progress = Callable[[int], None]
