@@ -37,8 +37,6 @@ class Kind:
     """Where to ask a server about all of it."""
     names: str
     """The query for the names of all databases."""
-    tables: str
-    """The query for the tables of a database."""
     sessions: str
     """The query for our sessions on a database."""
     drop: str
@@ -61,12 +59,6 @@ class Kind:
     def databases(self, target: Target) -> set[str]:
         return {name for (name,) in self.ask(target, self.names)}
 
-    def is_empty(self, target: Target) -> bool:
-        """Whether a database has no table, or is not there."""
-        if target.database not in self.databases(target):
-            return True
-        return not self.execute(target, self.tables)
-
     def remove(self, target: Target) -> None:
         """Drop a database that may be there."""
         self.execute(target.to(self.everywhere), self.drop.format(target.database))
@@ -84,7 +76,6 @@ POSTGRESQL = Kind(
     execute=postgres_fixtures.execute,
     everywhere="postgres",
     names="SELECT datname::text FROM pg_database",
-    tables="SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
     sessions="SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'backproof%%' AND datname = %s",
     drop='DROP DATABASE IF EXISTS "{}" WITH (FORCE)',
     fingerprint="""
@@ -121,7 +112,6 @@ MARIADB = Kind(
     execute=mariadb_fixtures.execute,
     everywhere="",
     names="SELECT SCHEMA_NAME FROM information_schema.SCHEMATA",
-    tables="SHOW TABLES",
     sessions="SELECT id FROM information_schema.processlist WHERE db = %s",
     drop="DROP DATABASE IF EXISTS `{}`",
     fingerprint="""
