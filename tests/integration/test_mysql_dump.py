@@ -165,10 +165,14 @@ def test_rows_that_an_index_holds_too_come_in_the_order_of_the_primary_key(
     target = fresh_schema(
         mariadb,
         f"CREATE TABLE link (a int, b int, PRIMARY KEY (a), KEY (b)); INSERT INTO link {rows} FROM seq_1_to_999;"
-        f"CREATE TABLE wide (a int PRIMARY KEY, b int, c int, KEY (b)); INSERT INTO wide {rows}, 0 FROM seq_1_to_999",
+        f"CREATE TABLE wide (a int PRIMARY KEY, b int, c int, KEY (b)); INSERT INTO wide {rows}, 0 FROM seq_1_to_999;"
+        "CREATE TABLE other (a int NOT NULL, b int, c int, UNIQUE KEY (a))",
     )
     tables, _, streams = content(target, 2)
     assert streams == 2
+    with open_dump(target, 2) as dump:
+        told = {piece.table for piece in drained(dump) if b"ORDER BY" in piece.head}
+    assert told == {"link", "other"}  # the order of the others can be no other
     assert [tables[name].splitlines()[1][:7] for name in ("link", "wide")] == [b"(1,999)", b"(1,999,"]
 
 

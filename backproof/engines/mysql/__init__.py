@@ -5,11 +5,12 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
 
 ::
 
-    dump      point, locks (commits held, snapshots)  dumptool, runs, shares (the program)  pieces, patience (its rows)
-              globals, inventory (the catalogue)
+    dump      point, locks (commits held, snapshots)  dumptool, runs, shares (the program)
+              pieces, lines, patience (its rows)  globals, inventory (the catalogue)
+              characters, events, places (what it can't carry, or not write)
     text      names, lexer, shapes (statements)  text (entries)  definition (of a table)  rewrite (the own name)
     restore   restore, restoring  keys (added last)  load, bulk (rows)  select, calls (some tables)  guard  sessions
-              provide, database, digest
+              provide, database, unfinished, digest
     servers   binaries, server, system_tables, scratch
     rights    privileges, sight, findings, grants
 """

@@ -9,8 +9,8 @@ lists backups does not load a driver.
               globals, extensions, inventory, losses, needs (the catalogue)
     text      lexer (statements)  settled (one writing)  text (entries)
     restore   script, select, closure (some tables)  load, powerless  finish  sessions, guard
-              provide, database, digest
-    servers   binaries, runtime, server, findings, grants
+              provide, database, unfinished, digest
+    servers   binaries, runtime, server  findings, standby, grants
 """
 
 from collections.abc import Iterable, Iterator, Sequence
