@@ -1,12 +1,17 @@
 """Fixtures of every room, found by pytest; a file a room in tests/support."""
 
 import os
+import signal
 
 from hypothesis import settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Meant for this process, which has read it; in what it starts asyncio would report every slow callback.
     os.environ.pop("PYTHONDEVMODE", None)
+
+# Whoever starts the tests in the background of a script lets them ignore Ctrl-C, and all that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # CI machines stall at times: a slow example is no failure.
 settings.register_profile("backproof", deadline=None)

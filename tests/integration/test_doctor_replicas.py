@@ -188,8 +188,12 @@ def test_a_dump_that_replay_ends_is_no_backup_and_worth_another_try(replayed: Pa
     postgres_fixtures.execute(replica, "SELECT pg_reload_conf()")
 
     def conflict() -> None:
+        """Not waiting for the end of it: a COPY whose reader waits here is ended once it can write again."""
         postgres_fixtures.execute(primary, "DROP TABLE big")
-        until(lambda: postgres_fixtures.execute(replica, gone) == [(True,)])
+        [[dropped]] = postgres_fixtures.execute(primary, "SELECT pg_current_wal_lsn()::text")
+        received = f"SELECT pg_last_wal_receive_lsn() >= '{dropped}'"
+        until(lambda: postgres_fixtures.execute(replica, received) == [(True,)])
+        time.sleep(1)
 
     fleet, fault = built(described(replica, tmp_path), tmp_path), Once(conflict)
     try:
