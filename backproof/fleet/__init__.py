@@ -5,6 +5,7 @@ reads no environment by itself: whoever calls ``load`` hands one over.
 """
 
 from backproof.fleet.loading import explain, load, parse
+from backproof.fleet.notifications import NotificationSpec
 from backproof.fleet.runtime import Fleet
 from backproof.fleet.specs import (
     AcceptSpec,
@@ -15,6 +16,7 @@ from backproof.fleet.specs import (
     DatabaseSpec,
     FleetSettings,
     KeyRingSpec,
+    LevelSpec,
     LocalStoreSpec,
     NotifySpec,
     ObjectivesSpec,
@@ -37,7 +39,9 @@ __all__ = [
     "FleetSettings",
     "FleetSpec",
     "KeyRingSpec",
+    "LevelSpec",
     "LocalStoreSpec",
+    "NotificationSpec",
     "NotifySpec",
     "ObjectivesSpec",
     "PlanSpec",

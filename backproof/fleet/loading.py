@@ -11,12 +11,14 @@ from pydantic_core import ErrorDetails
 from backproof.errors import AccessDenied, ConfigurationError, NotFound
 from backproof.fleet.environment import expand
 from backproof.fleet.fields import Spec
+from backproof.fleet.notifications import KINDS as _NOTIFICATIONS
 from backproof.fleet.specs import CredentialsSpec, DatabaseSpec, KeyRingSpec, LocalStoreSpec, PlanSpec, S3StoreSpec
 from backproof.fleet.whole import FleetSpec, nearest
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
 _STORES: dict[str, type[Spec]] = {"local": LocalStoreSpec, "s3": S3StoreSpec}
+_KINDS: dict[str, dict[str, type[Spec]]] = {"stores": _STORES, "notifications": _NOTIFICATIONS}
 _PARTS: dict[str, type[Spec]] = {
     "keys": KeyRingSpec,
     "credentials": CredentialsSpec,
@@ -50,7 +52,8 @@ def parse(text: str, environment: Mapping[str, str], path: Path) -> FleetSpec:
     whole = dict(raw)
     for part, model in _PARTS.items():
         whole[part] = _specs(raw.get(part), part, lambda _, model=model: model, context, problems)
-    whole["stores"] = _specs(raw.get("stores"), "stores", _store_model, context, problems)
+    for part, kinds in _KINDS.items():
+        whole[part] = _specs(raw.get(part), part, lambda raw, kinds=kinds: _kind(raw, kinds), context, problems)
     if not problems:
         fleet = _spec(FleetSpec, whole, "", context, problems)
         if fleet is not None:
@@ -101,11 +104,13 @@ def _document(text: str, path: Path) -> dict[str, Any]:
     return document
 
 
-def _store_model(raw: dict[str, Any]) -> type[Spec] | str:
+def _kind(raw: dict[str, Any], kinds: Mapping[str, type[Spec]]) -> type[Spec] | str:
     kind = raw.pop("type", None)
-    if kind in _STORES:
-        return _STORES[kind]
-    return "type is missing; write type: local or type: s3" if kind is None else "type must be local or s3"
+    if kind in kinds:
+        return kinds[kind]
+    if kind is None:
+        return f"type is missing; write type: {' or type: '.join(kinds)}"
+    return f"type must be {' or '.join(kinds)}"
 
 
 def _specs(raw: object, part: str, model_of: Any, context: dict[str, Any], problems: list[str]) -> dict[str, Any]:
@@ -134,7 +139,7 @@ def _named(
 
 
 def _first_field(part: str) -> str:
-    return "type" if part == "stores" else next(iter(_PARTS[part].model_fields))
+    return "type" if part in _KINDS else next(iter(_PARTS[part].model_fields))
 
 
 def _spec(

@@ -214,14 +214,25 @@ class ApplicationSpec(Spec):
 
 
 class NotifySpec(Spec):
-    """Who hears of what: names of Prefect notification blocks."""
+    """Who hears of what: names of ``notifications``, or of notification blocks that somebody made in Prefect's UI."""
 
     failure: tuple[Name, ...] = ()
-    """A backup or proof that failed, or is late."""
+    """A run that failed, was lost, is degraded or late, and no proven backup in time."""
     success: tuple[Name, ...] = ()
     """Every backup that was proven."""
     report: tuple[Name, ...] = ()
     """Reports of recovery tests."""
+
+
+class LevelSpec(Spec):
+    """One level of an escalation."""
+
+    name: Text
+    """Who that is, such as ``on-call engineer``."""
+    notify: tuple[Name, ...] = Field(min_length=1)
+    """By which targets they are told."""
+    wait: Duration = parse("30m")
+    """How long they have to acknowledge, until the next level is told."""
 
 
 class PlanSpec(Spec):
@@ -252,7 +263,9 @@ class PlanSpec(Spec):
     application: ApplicationSpec | None = None
     """The application that lives on the database."""
     notify: NotifySpec = NotifySpec()
-    """Who hears of what."""
+    """Who hears of what; what is left out is the fleet's."""
+    escalation: tuple[LevelSpec, ...] = ()
+    """Who is called, one after the other, until somebody acknowledges. Left out: the fleet's."""
 
 
 class FleetSettings(Spec):
@@ -268,3 +281,9 @@ class FleetSettings(Spec):
     """Where throwaway servers keep their data; it must hold the largest database. None: the system's own."""
     tool_folders: tuple[FilePath, ...] = ()
     """Folders with database programs (``pg_dump`` …), looked in before the usual places."""
+    notify: NotifySpec = NotifySpec()
+    """Who hears of what of runs for the whole fleet, and of plans that do not say."""
+    escalation: tuple[LevelSpec, ...] = ()
+    """Who is called, one after the other, of plans that do not say."""
+    late_after: Duration = parse("15m")
+    """How long a run may wait for a worker before somebody is told."""

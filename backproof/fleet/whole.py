@@ -2,17 +2,19 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from backproof.fleet.fields import Name
+from backproof.fleet.notifications import NotificationSpec
 from backproof.fleet.specs import (
     CredentialsSpec,
     DatabaseSpec,
     FleetSettings,
     KeyRingSpec,
     LocalStoreSpec,
+    NotifySpec,
     PlanSpec,
     S3StoreSpec,
 )
@@ -22,7 +24,7 @@ AskerT = TypeVar("AskerT", bound=KeyRingSpec | StoreSpec)
 
 
 class FleetSpec(FleetSettings):
-    """Everything ``fleet.yaml`` says. A plan's left-out stores and key are filled in."""
+    """Everything ``fleet.yaml`` says. A plan's left-out stores, key, targets and escalation are filled in."""
 
     credentials: dict[Name, CredentialsSpec] = Field(default_factory=dict)
     """AWS credentials by name."""
@@ -32,6 +34,8 @@ class FleetSpec(FleetSettings):
     """Stores by name."""
     databases: dict[Name, DatabaseSpec] = Field(default_factory=dict)
     """Databases by name."""
+    notifications: dict[Name, NotificationSpec] = Field(default_factory=dict)
+    """Targets of messages by name."""
     plans: dict[Name, PlanSpec] = Field(default_factory=dict)
     """Plans by name."""
 
@@ -46,7 +50,7 @@ class FleetSpec(FleetSettings):
     @field_validator("plans")
     @classmethod
     def _complete_plans(cls, plans: dict[str, PlanSpec], info: ValidationInfo) -> dict[str, PlanSpec]:
-        if not {"keys", "stores", "databases"} <= info.data.keys():
+        if not {"keys", "stores", "databases", "notify", "escalation"} <= info.data.keys():
             return plans  # one of them is wrong, and said to be
         return {name: _complete(name, plan, info.data) for name, plan in plans.items()}
 
@@ -56,7 +60,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
 
 
-def _complete(name: str, plan: PlanSpec, parts: Mapping[str, Mapping[str, object]]) -> PlanSpec:
+def _complete(name: str, plan: PlanSpec, parts: Mapping[str, Any]) -> PlanSpec:
     _known(plan.database, parts["databases"], "database", f"{name}.database")
     for store in plan.stores:
         _known(store, parts["stores"], "store", f"{name}.stores")
@@ -65,7 +69,16 @@ def _complete(name: str, plan: PlanSpec, parts: Mapping[str, Mapping[str, object
     stores = plan.stores or tuple(parts["stores"])
     if not stores:
         raise ValueError(f"{name}.stores: there is no store; describe one under stores")
-    return plan.model_copy(update={"stores": stores, "key": _key(name, plan, parts["keys"])})
+    filled = {"stores": stores, "key": _key(name, plan, parts["keys"]), "notify": _notify(plan.notify, parts["notify"])}
+    if "escalation" not in plan.model_fields_set:
+        filled["escalation"] = parts["escalation"]
+    return plan.model_copy(update=filled)
+
+
+def _notify(plan: NotifySpec, fleet: NotifySpec) -> NotifySpec:
+    """What a plan says, and where it does not, what the fleet says."""
+    said = plan.model_fields_set
+    return NotifySpec(**{name: getattr(plan if name in said else fleet, name) for name in NotifySpec.model_fields})
 
 
 def _key(name: str, plan: PlanSpec, rings: Mapping[str, object]) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from backproof.fleet import specs
+from backproof.fleet import notifications, specs
 from backproof.fleet.fields import Spec
 from backproof.fleet.whole import FleetSpec
 
@@ -30,6 +30,8 @@ SECTIONS: dict[str, type[Spec]] = {
     "plans.NAME.accept": specs.AcceptSpec,
     "plans.NAME.application": specs.ApplicationSpec,
     "plans.NAME.notify": specs.NotifySpec,
+    "plans.NAME.escalation": specs.LevelSpec,
+    **{f"notifications.NAME, type: {kind}": model for kind, model in notifications.KINDS.items()},
 }
 
 
@@ -81,4 +83,5 @@ def test_the_example_in_the_document_loads() -> None:
     example = FLEET.read_text().split("```yaml\n", 1)[1].split("```", 1)[0]
     key = "A" * 43 + "="
     names = ("BACKPROOF_KEY", "BACKPROOF_SIGNING_KEY", "SHOP_PASSWORD", "SHOP_ADMIN_PASSWORD", "AWS_ID", "AWS_SECRET")
+    names += ("OPS_TOKEN", "PAGER_KEY", "PAGER_API_KEY")
     assert parse(example, dict.fromkeys(names, key), FLEET).plans.keys() == {"shop"}
