@@ -5,7 +5,7 @@ signature holds and it is of this backup; what its file name says is only a hint
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +15,8 @@ from backproof.archive.reader import ArchiveReader
 from backproof.archive.signing import Signer
 from backproof.errors import BackproofError, BadSignature, Damaged, NotFound
 from backproof.fleet import Fleet
-from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, ProofPart, backup_id, key, parse
-from backproof.records import Backup, Copy, Kind, Manifest, Proof
+from backproof.naming import ENCRYPTED, MANIFEST, PIN, PLAIN, REMOVAL, Name, ProofPart, backup_id, key, parse
+from backproof.records import Backup, Copy, Kind, Manifest, Proof, Removal
 from backproof.stores import Store
 
 _DOCUMENT_BYTES = 256 * 1024 * 1024
@@ -31,7 +31,7 @@ class Listing:
     unreachable: tuple[tuple[str, BackproofError], ...]
 
 
-_Places = dict[str, list[tuple[Name, int]]]
+_Places = Mapping[str, Sequence[tuple[Name, int]]]
 """Store name to what it holds of one backup: each part with its length."""
 
 _READERS = 8
@@ -42,7 +42,7 @@ _READERS = 8
 class _Held:
     """What the stores list of a plan; nothing of it was read yet."""
 
-    places: dict[tuple[datetime, Kind], _Places]
+    places: Mapping[tuple[datetime, Kind], _Places]
     unreachable: tuple[tuple[str, BackproofError], ...]
 
 
@@ -51,7 +51,9 @@ def listing(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> Lis
     held = _held(fleet, plan, stores)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
         newest_first = sorted(held.places, reverse=True)
-        backups = list(pool.map(lambda each: _backup(fleet, plan, each[0], each[1], held.places[each]), newest_first))
+        backups = list(
+            pool.map(lambda each: read_backup(fleet, plan, each[0], each[1], held.places[each]), newest_first)
+        )
     return Listing(tuple(backup for backup in backups if backup is not None), held.unreachable)
 
 
@@ -59,7 +61,7 @@ def _held(fleet: Fleet, plan: str, stores: Sequence[str] | None) -> _Held:
     names = tuple(stores or fleet.plan(plan).stores)
     with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="list") as pool:
         listed = list(pool.map(lambda name: _listed(fleet, name, plan), names))
-    places: dict[tuple[datetime, Kind], _Places] = defaultdict(dict)
+    places: dict[tuple[datetime, Kind], dict[str, list[tuple[Name, int]]]] = defaultdict(dict)
     unreachable = []
     for store, found in zip(names, listed, strict=True):
         if isinstance(found, BackproofError):
@@ -165,6 +167,32 @@ def read_proof(store: Store, name: Name, signer: Signer) -> Proof:
     return documents.read_proof(_document(store, key(name)), signer, name)
 
 
+def read_removal(store: Store, name: Name, signer: Signer) -> Removal:
+    """The mark that what is left of a backup is to be deleted, its signature checked and that it is of this backup.
+
+    Raises:
+        NotFound, Damaged: it is not there, or not what was written.
+    """
+    place = name.with_part(REMOVAL)
+    return documents.read_removal(_document(store, key(place)), signer, place)
+
+
+def why_pinned(fleet: Fleet, name: Name, stores: Sequence[str]) -> str | None:
+    """Why a backup is pinned, from the first good pin in the stores that list one; None where none does.
+
+    A pin that can't be read, or that no key of this fleet has signed, keeps the backup all the same: whoever removes
+    one should have to mean it.
+    """
+    doubt = None
+    place = name.with_part(PIN)
+    for store in stores:
+        try:
+            return documents.read_pin(_document(fleet.store(store), key(place)), fleet.signer, place).why
+        except BackproofError as error:
+            doubt = doubt or f"(the pin in store {store} does not say why: {error.fact})"
+    return doubt
+
+
 def open_archive(fleet: Fleet, manifest: Manifest, store: str) -> ArchiveReader:
     """One copy of a backup, for reading; its length is held against the manifest first.
 
@@ -193,12 +221,27 @@ def _listed(fleet: Fleet, store: str, plan: str) -> list[tuple[Name, int]] | Bac
     return [(name, length) for name, length in found if name is not None and name.plan == plan]
 
 
-def _backup(fleet: Fleet, plan: str, taken_at: datetime, kind: Kind, places: _Places) -> Backup | None:
+def read_backup(
+    fleet: Fleet, plan: str, taken_at: datetime, kind: Kind, places: _Places, certain: bool = False
+) -> Backup | None:
+    """One backup, from what the stores list of it; None where no store lists its manifest.
+
+    Args:
+        fleet: where the plan is found.
+        plan: its name.
+        taken_at: when, and with it ``kind``, tells one backup of the plan from another.
+        kind: of the backup.
+        places: each part of it that is listed with its length, by store.
+        certain: raise where it can't be known whether it is proven, rather than to call it unproven.
+
+    Raises:
+        BackproofError: with ``certain``, that of a store which could not be read.
+    """
     copies = tuple(_copy(store, parts) for store, parts in places.items())
     if not any(copy.manifest for copy in copies):
         return None
     name = Name(plan, kind, taken_at, MANIFEST)
-    proofs, distrusted_at = _proofs(fleet, name, copies)
+    proofs, distrusted_at = _proofs(fleet, name, copies, certain)
     verdicts = {proof.store: proof for proof in proofs if proof.verdict != "could-not-run"}  # the newest comes last
     passed = [proof.finished_at for proof in verdicts.values() if proof.verdict == "passed"]
     failed = [proof.finished_at for proof in verdicts.values() if proof.verdict == "failed"]
@@ -212,23 +255,37 @@ def _backup(fleet: Fleet, plan: str, taken_at: datetime, kind: Kind, places: _Pl
         kind=kind,
         taken_at=taken_at,
         copies=marked,
-        proven_at=max(passed) if passed and _some_whole(fleet, name, marked) else None,
+        proven_at=max(passed) if passed and _some_whole(fleet, name, marked, certain) else None,
         failed_at=max(failed, default=None),
         distrusted_at=distrusted_at,
+        pinned=why_pinned(fleet, name, [store for store, parts in places.items() if _lists(PIN, parts)]),
     )
 
 
-def _some_whole(fleet: Fleet, name: Name, copies: Sequence[Copy]) -> bool:
+def _some_whole(fleet: Fleet, name: Name, copies: Sequence[Copy], certain: bool) -> bool:
     """Whether a copy is left that did not fail, with an archive as long as its own signed manifest says."""
+    unread: BackproofError | None = None
     for copy in copies:
         if copy.archive and copy.manifest and copy.verdict != "failed":
             try:
                 manifest = read_manifest(fleet.store(copy.store), name, fleet.signer)
-            except BackproofError:
+            except BackproofError as error:
+                unread = unread or _no_answer(error)
                 continue
             if manifest.stored_bytes == copy.stored_bytes:
                 return True
+    if certain and unread is not None:
+        raise unread
     return False
+
+
+def _no_answer(error: BackproofError) -> BackproofError | None:
+    """An error that says nothing of what lies there."""
+    return None if isinstance(error, Damaged | NotFound) else error
+
+
+def _lists(part: str, parts: Sequence[tuple[Name, int]]) -> bool:
+    return any(name.part == part for name, _ in parts)
 
 
 def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
@@ -237,19 +294,20 @@ def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
     return Copy(
         store=store,
         archive=bool(archives),
-        manifest=any(name.part == MANIFEST for name, _ in parts),
+        manifest=_lists(MANIFEST, parts),
         stored_bytes=archives[0] if archives else None,
         proofs=tuple(proofs),
     )
 
 
-def _proofs(fleet: Fleet, name: Name, copies: Sequence[Copy]) -> tuple[list[Proof], datetime | None]:
+def _proofs(fleet: Fleet, name: Name, copies: Sequence[Copy], certain: bool) -> tuple[list[Proof], datetime | None]:
     """Every proof whose signature holds, oldest first; and when the newest was made that nobody trusted signed."""
     found: list[Proof] = []
     distrusted: list[datetime] = []
     for at, verdict in sorted({each for copy in copies for each in copy.proofs}):
         place = name.with_part(ProofPart(at, verdict))
         doubted = False
+        unread: BackproofError | None = None
         for copy in copies:
             if (at, verdict) in copy.proofs:
                 try:
@@ -257,9 +315,11 @@ def _proofs(fleet: Fleet, name: Name, copies: Sequence[Copy]) -> tuple[list[Proo
                     break
                 except BadSignature:
                     doubted = True
-                except BackproofError:
-                    continue
+                except BackproofError as error:
+                    unread = unread or _no_answer(error)
         else:
+            if certain and unread is not None:
+                raise unread
             distrusted += [at] * doubted
     return found, max(distrusted, default=None)
 
@@ -282,7 +342,7 @@ def _choose(fleet: Fleet, plan: str, held: _Held, backup: str) -> tuple[Backup, 
             break
         if not backup.startswith("latest") and backup_id(taken_at) != backup:
             continue
-        candidate = _backup(fleet, plan, taken_at, kind, held.places[taken_at, kind])
+        candidate = read_backup(fleet, plan, taken_at, kind, held.places[taken_at, kind])
         if candidate is not None and (candidate.proven_at or backup != "latest-proven"):
             chosen.append(candidate)
     if chosen:

@@ -12,6 +12,7 @@
         ├── ConfigurationError  fleet.yaml, a block or a parameter is wrong
         ├── MissingTool         a program, or the right version of it, is not here
         ├── AccessDenied        wrong password, missing right, forbidden bucket
+        ├── Locked              the store keeps an object from being deleted: Object Lock, a legal hold
         ├── NoSpace             a disk is full, or would be
         ├── AlreadyExists       what is written once is there already
         ├── NotFound            no such plan, backup, store, table, database
@@ -78,6 +79,10 @@ class MissingTool(Permanent):
 
 class AccessDenied(Permanent):
     """Wrong password, missing right, forbidden bucket."""
+
+
+class Locked(Permanent):
+    """The store keeps an object from being deleted for now."""
 
 
 class NoSpace(Permanent):

@@ -6,6 +6,8 @@
     shop/daily/backup_2025-11-07_020000.sql.gz           the archive, where a plan encrypts nothing
     shop/daily/backup_2025-11-07_020000.manifest.json
     shop/daily/backup_2025-11-07_020000.proof_2025-11-07_021500_passed.json
+    shop/daily/backup_2025-11-07_020000.pin.json         whoever wrote it wants the backup kept
+    shop/daily/backup_2025-11-07_020000.removal.json     what is left of the backup is to be deleted
 
 Moments are UTC, to the second. A key that ``parse`` does not know is not ours: nothing of Backproof lists, reads or
 deletes it.
@@ -30,17 +32,22 @@ class ProofPart:
         object.__setattr__(self, "finished_at", _to_the_second(self.finished_at))
 
 
-Part = Literal["sql.gz.enc", "sql.gz", "manifest.json"] | ProofPart
+Part = Literal["sql.gz.enc", "sql.gz", "manifest.json", "pin.json", "removal.json"] | ProofPart
 
 ENCRYPTED: Literal["sql.gz.enc"] = "sql.gz.enc"
 PLAIN: Literal["sql.gz"] = "sql.gz"
 MANIFEST: Literal["manifest.json"] = "manifest.json"
+PIN: Literal["pin.json"] = "pin.json"
+REMOVAL: Literal["removal.json"] = "removal.json"
+
+_PARTS = (ENCRYPTED, PLAIN, MANIFEST, PIN, REMOVAL)
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _PLAN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MOMENT = r"([0-9]{4})-([0-9]{2})-([0-9]{2})_([0-9]{2})([0-9]{2})([0-9]{2})"
 _ID = re.compile(rf"backup_{_MOMENT}")
+_STEM = re.compile(rf"([a-z0-9][a-z0-9-]{{0,62}})/({'|'.join(KINDS)})/(backup_{_MOMENT})")
 _PROOF = re.compile(rf"proof_{_MOMENT}_({'|'.join(_VERDICTS)})\.json")
 
 
@@ -63,7 +70,7 @@ class Name:
             raise ValueError(f"{self.plan!r} can't be a plan's name: lower-case letters, digits and '-', at most 63")
         if self.kind not in KINDS:
             raise ValueError(f"{self.kind!r} is no kind of backup: {', '.join(KINDS)}")
-        if not isinstance(self.part, ProofPart) and self.part not in (ENCRYPTED, PLAIN, MANIFEST):
+        if not isinstance(self.part, ProofPart) and self.part not in _PARTS:
             raise ValueError(f"{self.part!r} is no part of a backup")
         object.__setattr__(self, "taken_at", _to_the_second(self.taken_at))
 
@@ -114,6 +121,16 @@ def parse(key: str) -> Name | None:
         return None
 
 
+def parse_stem(stem: str) -> tuple[str, Kind, str, datetime] | None:
+    """Plan, kind, id and moment of a backup from its keys up to their first dot; None where it is none of ours."""
+    match = _STEM.fullmatch(stem)
+    moment = _parsed(*match.groups()[3:]) if match else None
+    if match is None or moment is None:
+        return None
+    plan, kind, id_ = match.groups()[:3]
+    return plan, kind, id_, moment  # type: ignore[return-value]  # the pattern lists the kinds
+
+
 def _suffix(part: Part) -> str:
     if isinstance(part, ProofPart):
         return f"proof_{_moment(part.finished_at)}_{part.verdict}.json"
@@ -121,7 +138,7 @@ def _suffix(part: Part) -> str:
 
 
 def _part(suffix: str) -> Part | None:
-    for known in (ENCRYPTED, PLAIN, MANIFEST):
+    for known in _PARTS:
         if suffix == known:
             return known
     match = _PROOF.fullmatch(suffix)

@@ -144,6 +144,33 @@ class Manifest(Record):
     timings: tuple[Timing, ...]
 
 
+class Pin(Record):
+    """A backup that retention never deletes, until it is unpinned. Signed; it lies beside the backup in every store."""
+
+    format: Literal[1] = 1
+    plan: str
+    backup: str
+    kind: Kind
+    why: str
+    """In the words of whoever pinned it."""
+    pinned_at: datetime
+
+
+class Removal(Record):
+    """What is left of a backup is to be deleted. Signed; it lies beside that until all of it is gone.
+
+    Retention writes it before it deletes a manifest, so that a killed run is finished by the next. A sweep writes it
+    for what has no manifest in any store, and deletes that in a later run at the earliest.
+    """
+
+    format: Literal[1] = 1
+    plan: str
+    backup: str
+    kind: Kind
+    why: Literal["retention", "leftover"]
+    decided_at: datetime
+
+
 class Difference(Record):
     """One object that is not the same after the round trip."""
 
@@ -246,6 +273,8 @@ class Backup(Record):
     """The newest proof that failed, its signature checked, where no later one of the same copy passed."""
     distrusted_at: datetime | None = None
     """The newest proof that does not count, since no key this fleet trusts signed it."""
+    pinned: str | None = None
+    """Why it is never deleted; None where nobody has pinned it."""
 
 
 def total_seconds(timings: Sequence[Timing]) -> float:

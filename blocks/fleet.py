@@ -48,6 +48,24 @@ def load_fleet(plan: str | None = None) -> library.Fleet:
     return library.Fleet(_assemble(name, fleet, plans))
 
 
+def plans_of(fleet: str) -> tuple[str, ...]:
+    """The plans of a fleet, by name.
+
+    Raises:
+        NotFound: there is no such fleet.
+        ConfigurationError: the file that the environment names is of another fleet, or wrong.
+    """
+    if file := os.environ.get(FILE_VARIABLE):
+        spec = library.load(Path(file), os.environ)
+        if spec.fleet != fleet:
+            raise ConfigurationError(
+                f"{FILE_VARIABLE} names the file of fleet {spec.fleet}, and {fleet} was asked for",
+                "Ask for that fleet.",
+            )
+        return tuple(spec.plans)
+    return _load(Fleet, fleet).plans
+
+
 def save_fleet(spec: FleetSpec) -> None:
     """Write a fleet to blocks, over those of the same name.
 

@@ -18,6 +18,13 @@ def run_name() -> str:
     return f"{parameters.get('plan')} {what} {scheduled.astimezone(UTC):%Y-%m-%d}"
 
 
+def fleet_run_name() -> str:
+    """``shop-prod retention 2025-11-07``, for a flow that goes over a fleet's plans."""
+    parameters: dict[str, Any] = runtime.flow_run.get_parameters() or {}
+    scheduled: datetime = runtime.flow_run.get_scheduled_start_time() or datetime.now(UTC)
+    return f"{parameters.get('fleet')} {runtime.flow_run.get_flow_name()} {scheduled.astimezone(UTC):%Y-%m-%d}"
+
+
 def tag(plan: str) -> None:
     """Tag this run ``plan:shop``, however it was started. Not worth failing for."""
     wanted = f"plan:{plan}"

@@ -18,25 +18,25 @@ _TITLES = {
 
 def backup_summary(run: BackupRun) -> str:
     """Sizes, copies, verdict, seconds and rates of one backup."""
-    return _document(
+    return document(
         f"## {run.plan}: {_TITLES[run.outcome]}",
         f"`{run.backup}`, {run.kind}, taken at {run.taken_at:%Y-%m-%d %H:%M:%S} UTC. "
         f"{words.size(run.live_bytes)} live, {words.size(run.plain_bytes)} of SQL, "
         f"**{words.size(run.stored_bytes)}** stored.",
-        _list(run.problems),
-        _table(
+        listed(run.problems),
+        table(
             ("store", "copy"),
             [(copy.store, "✓ committed" if copy.committed else f"missing: {copy.reason}") for copy in run.copies],
         ),
         _proof(run.proof),
         _phases(run.timings),
-        _list(run.warnings),
+        listed(run.warnings),
     )
 
 
 def verification_summary(run: VerificationRun) -> str:
     """The verdict on one copy of one backup."""
-    return _document(
+    return document(
         f"## {run.plan}: {_TITLES[run.outcome]}",
         f"`{run.backup}` from {run.store}. {run.reason}",
         _proof(run.proof),
@@ -54,10 +54,10 @@ def _proof(proof: Proof | None) -> str:
         for found in proof.differences[:50]
     ]
     checks = [(check.name, check.found, check.expect, "✓" if check.passed else "✗") for check in proof.checks]
-    lines.append(_table(("object", "difference", ""), differences))
-    lines.append(_table(("check", "found", "expected", ""), checks))
-    lines.append(_list([f"not covered: {sentence}" for sentence in proof.not_covered]))
-    return _document(*lines)
+    lines.append(table(("object", "difference", ""), differences))
+    lines.append(table(("check", "found", "expected", ""), checks))
+    lines.append(listed([f"not covered: {sentence}" for sentence in proof.not_covered]))
+    return document(*lines)
 
 
 def _phases(timings: Sequence[Timing]) -> str:
@@ -72,10 +72,11 @@ def _phases(timings: Sequence[Timing]) -> str:
     ]
     picture = phases_svg(timings)
     image = f"![The phases of the run on a time line]({data_uri(picture)})" if picture else ""
-    return _document(_table(("phase", "time", "bytes", "rate"), rows), image)
+    return document(table(("phase", "time", "bytes", "rate"), rows), image)
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows under their heads; nothing where there are no rows."""
     if not rows:
         return ""
     lines = [head, tuple("---" for _ in head), *rows]
@@ -86,9 +87,11 @@ def _cell(text: str) -> str:
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
 
 
-def _list(sentences: Sequence[str]) -> str:
+def listed(sentences: Sequence[str]) -> str:
+    """A point each."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def _document(*parts: str) -> str:
+def document(*parts: str) -> str:
+    """Paragraphs, without the empty ones."""
     return "\n\n".join(part for part in parts if part)

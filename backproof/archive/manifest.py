@@ -7,7 +7,7 @@ from itertools import pairwise
 from backproof import naming
 from backproof.archive.signing import Signer
 from backproof.errors import Damaged
-from backproof.records import Manifest, Proof
+from backproof.records import Manifest, Pin, Proof, Removal
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SECTIONS = ("schema", "data", "finish")
@@ -39,6 +39,27 @@ def read_proof(document: bytes, signer: Signer, name: naming.Name) -> Proof:
     if (proof.plan, proof.backup, said) != (name.plan, name.id, name.part):
         raise _misplaced("proof", f"{proof.backup} of plan {proof.plan}, {proof.verdict}", name)
     return proof
+
+
+def read_pin(document: bytes, signer: Signer, name: naming.Name) -> Pin:
+    """The pin that lies under a name, checked.
+
+    Raises:
+        BadSignature: it is not signed by a key this fleet trusts.
+        Damaged: it is no pin, or another backup's.
+    """
+    pin = signer.verify(document, Pin)
+    if (pin.plan, pin.kind, pin.backup) != (name.plan, name.kind, name.id):
+        raise _misplaced("pin", f"{pin.backup} of plan {pin.plan} ({pin.kind})", name)
+    return pin
+
+
+def read_removal(document: bytes, signer: Signer, name: naming.Name) -> Removal:
+    """The removal that lies under a name, checked as a pin is."""
+    removal = signer.verify(document, Removal)
+    if (removal.plan, removal.kind, removal.backup) != (name.plan, name.kind, name.id):
+        raise _misplaced("removal", f"{removal.backup} of plan {removal.plan} ({removal.kind})", name)
+    return removal
 
 
 def archive_name(manifest: Manifest) -> naming.Name:

@@ -19,7 +19,10 @@ there: whoever reads checks them.
 **Listing** is complete or raises: it never ends early in silence. Order is by key. Names that are no valid keys, and
 unfinished writes, are not listed.
 
-**Deleting** a missing key is no error.
+**Deleting** a missing key is no error. What the store itself keeps for now (Object Lock, a legal hold) is ``Locked``,
+or is hidden and stays: whoever wants an object gone, and not out of sight, asks for its ``lock`` first.
+
+**Time**: ``clock`` tells the store's own, which is also that of ``modified_at``.
 
 **Errors.** What may pass on its own (5xx, throttling, reset, timeout) is ``StoreUnavailable``; the rest is
 ``AccessDenied``, ``NotFound``, ``NoSpace``, ``ConfigurationError``. Each names the place (``location``) and the remedy.
@@ -71,6 +74,12 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove one object."""
+
+    def lock(self, key: str) -> str | None:
+        """What keeps an object from being deleted, such as ``locked until 2026-01-31``; None where nothing does."""
+
+    def clock(self) -> datetime:
+        """What time it is there; aware UTC, to the second."""
 
     def probe(self) -> None:
         """Write, read back and delete a small object of our own; raises what stands in the way."""

@@ -83,6 +83,10 @@ def _proven_in_words(backup: "Backup") -> str:
     return "no" if backup.failed_at is None else f"FAILED {moment(backup.failed_at)}"
 
 
+def _pinned_in_words(backup: "Backup") -> str:
+    return "" if backup.pinned is None else f"pinned: {backup.pinned}"
+
+
 def _copies_in_words(backup: "Backup") -> str:
     return ", ".join(f"{copy.store}{_doubt(copy)}" for copy in backup.copies)
 
@@ -110,10 +114,14 @@ def _say_list(listings: "dict[str, Listing]") -> None:
             size(_bytes(backup)),
             _copies_in_words(backup),
             _proven_in_words(backup),
+            _pinned_in_words(backup),
         ]
         for backup in backups
     ]
-    speaking.print_table(["Plan", "Backup", "Kind", "Size", "Copies", "Proven (UTC)"], rows, right=["Size"])
+    columns = ["Plan", "Backup", "Kind", "Size", "Copies", "Proven (UTC)", ""]
+    if all(backup.pinned is None for backup in backups):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    speaking.print_table(columns, rows, right=["Size"])
     proven = sum((backup.proven_at is not None) for backup in backups)
     speaking.say("")
     speaking.say(f"{several(len(backups), 'backup')}, {proven} proven.")
@@ -204,6 +212,7 @@ def _say_show(backup: "Backup", manifest: "Manifest", proofs: "Sequence[Proof]")
             "Keys": keys,
             "Copies": _copies_in_words(backup),
             "Proven": _proven_in_words(backup),
+            **({} if backup.pinned is None else {"Pinned": backup.pinned}),
         }
     )
     for proof in proofs:

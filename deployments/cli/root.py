@@ -32,6 +32,9 @@ _COMMANDS = {
     "show": "backups",
     "restore": "restoring",
     "export": "restoring",
+    "prune": "retaining",
+    "pin": "retaining",
+    "unpin": "retaining",
     "demo": "demo",
 }
 """Command to the module of this package that defines it."""

@@ -288,6 +288,17 @@ def test_deleting_removes_one_object_and_a_missing_one_is_no_error(store: Store)
     assert read(store, "shop/a") == b"again"
 
 
+def test_a_store_tells_its_time_and_what_is_locked(store: Store) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=2)
+    assert began <= store.clock() <= datetime.now(UTC) + timedelta(seconds=2)
+    stored = store.put("shop/a", [b"x"])
+    assert abs(store.clock() - stored.modified_at) < timedelta(minutes=1)
+    assert store.clock().tzinfo is UTC
+    assert store.lock("shop/a") is None
+    assert store.lock("never/was") is None
+    assert [each.key for each in store.list()] == ["shop/a"]
+
+
 def test_a_probe_leaves_nothing(place: Place) -> None:
     place.store.probe()
     assert list(place.store.list()) == []

@@ -300,7 +300,9 @@ def test_a_mistyped_command_is_answered_with_the_nearest(run: Run) -> None:
     assert "Did you mean 'check'?" in run("chekc").stderr
 
 
-@pytest.mark.parametrize("command", ["list", "show", "restore", "export", "doctor", "backup", "verify"])
+@pytest.mark.parametrize(
+    "command", ["list", "show", "restore", "export", "doctor", "backup", "verify", "prune", "pin", "unpin"]
+)
 def test_an_unknown_plan_is_one_fact_and_a_remedy_and_the_same_in_json(
     run: Run, secrets: dict[str, str], command: str
 ) -> None:
@@ -308,6 +310,8 @@ def test_an_unknown_plan_is_one_fact_and_a_remedy_and_the_same_in_json(
         "show": ["latest"],
         "restore": ["--backup", "latest", "--into", "x"],
         "export": ["--backup", "latest", "--to", "f"],
+        "pin": ["latest", "--why", "x"],
+        "unpin": ["latest"],
     }
     result = run("--json", command, "shpo", *more.get(command, []), env=secrets)
     assert result.exit_code == (4 if command == "verify" else 1)
@@ -369,7 +373,21 @@ def test_documents_have_the_documented_keys(
 
 def test_help_is_there_for_every_command_and_none_hides(run: Run) -> None:
     commands = run("--help").stdout
-    for command in ("init", "check", "keys", "doctor", "backup", "verify", "list", "show", "restore", "export", "demo"):
+    for command in (
+        "init",
+        "check",
+        "keys",
+        "doctor",
+        "backup",
+        "verify",
+        "list",
+        "show",
+        "restore",
+        "export",
+        "prune",
+        "pin",
+        "unpin",
+    ):
         assert f"\n  {command} " in commands
         assert run(command, "--help").exit_code == 0
 

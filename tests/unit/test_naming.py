@@ -10,25 +10,28 @@ from backproof.naming import (
     ENCRYPTED,
     KINDS,
     MANIFEST,
+    PIN,
     PLAIN,
+    REMOVAL,
     Name,
     ProofPart,
     backup_id,
     key,
     parse,
+    parse_stem,
     taken_at,
 )
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 moments = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=zones)
 plans = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
-parts = st.sampled_from([ENCRYPTED, PLAIN, MANIFEST]) | st.builds(
+parts = st.sampled_from([ENCRYPTED, PLAIN, MANIFEST, PIN, REMOVAL]) | st.builds(
     ProofPart, moments, st.sampled_from(["passed", "failed", "could-not-run"])
 )
 names = st.builds(Name, plans, st.sampled_from(KINDS), moments, parts)
 near_keys = st.from_regex(
     r"[a-zA-Z0-9-]{0,4}/(daily|manual|yearly)/backup_[0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]{6}"
-    r"\.(sql\.gz|sql\.gz\.enc|manifest\.json|proof_[0-9]{4}-[0-1][0-9]-[0-2][0-9]_[0-2][0-9]{5}_(passed|broken)\.json)"
+    r"\.(sql\.gz|sql\.gz\.enc|manifest\.json|pin\.json|removal\.json|proof_[0-9]{4}-[0-1][0-9]-[0-2][0-9]_[0-2][0-9]{5}_(passed|broken)\.json)"
 )
 
 
@@ -41,6 +44,18 @@ def test_a_name_comes_back_from_its_key(name: Name) -> None:
 def test_a_key_that_is_known_comes_back_from_its_name(text: str) -> None:
     name = parse(text)
     assert name is None or key(name) == text
+
+
+@given(names)
+def test_what_stands_before_the_first_dot_tells_the_backup(name: Name) -> None:
+    assert parse_stem(key(name).partition(".")[0]) == (name.plan, name.kind, name.id, name.taken_at)
+
+
+@given(near_keys | st.text() | names.map(key))
+def test_what_tells_no_backup_names_nothing_either(text: str) -> None:
+    stem = text.partition(".")[0]
+    assert (parse_stem(stem) is None) == (parse(f"{stem}.manifest.json") is None)
+    assert parse(text) is None or parse_stem(stem) is not None
 
 
 @given(names, names)
@@ -59,6 +74,8 @@ def test_keys_read_as_the_documentation_shows_them() -> None:
     assert key(name) == "shop/daily/backup_2025-11-07_020000.sql.gz.enc"
     assert key(name.with_part(PLAIN)) == "shop/daily/backup_2025-11-07_020000.sql.gz"
     assert key(name.with_part(MANIFEST)) == "shop/daily/backup_2025-11-07_020000.manifest.json"
+    assert key(name.with_part(PIN)) == "shop/daily/backup_2025-11-07_020000.pin.json"
+    assert key(name.with_part(REMOVAL)) == "shop/daily/backup_2025-11-07_020000.removal.json"
     proof = ProofPart(taken + timedelta(minutes=15), "passed")
     assert key(name.with_part(proof)) == "shop/daily/backup_2025-11-07_020000.proof_2025-11-07_021500_passed.json"
 

@@ -121,6 +121,14 @@ class S3Store:
         """Remove one object."""
         self._bucket.delete(checked(key))
 
+    def lock(self, key: str) -> str | None:
+        """By Object Lock or a legal hold; seeing it takes s3:GetObjectRetention and s3:GetObjectLegalHold."""
+        return self._bucket.lock(checked(key))
+
+    def clock(self) -> datetime:
+        """By the date of an answer."""
+        return self._bucket.clock()
+
     def probe(self) -> None:
         """Write, list, read back and delete a small object of our own."""
         write_read_delete(self)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from backproof.errors import AccessDenied, ConfigurationError, NotFound, StoreUnavailable
@@ -12,6 +13,7 @@ from backproof.stores.s3 import Access, notes
 from backproof.stores.s3.client import connect
 from backproof.stores.s3.download import Download
 from backproof.stores.s3.errors import already_there, told
+from backproof.stores.s3.locks import lock_in
 from backproof.stores.s3.upload import NOT_TO_BE_TRUSTED, Upload
 
 _SKEW = timedelta(minutes=15)
@@ -49,9 +51,25 @@ class Bucket:
 
     def head(self, key: str) -> Stored | None:
         """What lies under a key, or None."""
+        found = self._head(key)
+        return found and Stored(key, found["ContentLength"], found["LastModified"].astimezone(UTC))
+
+    def lock(self, key: str) -> str | None:
+        """What keeps an object from being deleted, or None."""
+        return lock_in(self._head(key) or {})
+
+    def clock(self) -> datetime:
+        """The date of an answer."""
+        date = self._look()["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        try:
+            return parsedate_to_datetime(date).astimezone(UTC)
+        except ValueError:
+            raise StoreUnavailable(f"{self._place()} answers without a date", NOT_TO_BE_TRUSTED) from None
+
+    def _head(self, key: str) -> Any:
         try:
             with told("s3:GetObject", self._place(key)):
-                found = self._client.head_object(**self._target(key))
+                return self._client.head_object(**self._target(key))
         except NotFound:
             if not self._seen:
                 self._look()
@@ -59,7 +77,6 @@ class Bucket:
         except (AccessDenied, ConfigurationError):
             self._look()
             raise
-        return Stored(key, found["ContentLength"], found["LastModified"].astimezone(UTC))
 
     def list(self, prefix: str) -> Iterator[Stored]:
         """Every object whose key starts with ``prefix``, in the server's order."""
@@ -130,11 +147,12 @@ class Bucket:
             if not going_on:
                 raise StoreUnavailable(f"{action} on {place} ended in the middle", NOT_TO_BE_TRUSTED)
 
-    def _look(self) -> None:
+    def _look(self) -> Any:
         """Raise what a HEAD can't tell, as it has no body: a missing bucket, a wrong key pair, a wrong clock."""
         with told("s3:ListBucket", self._place()):
-            self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
+            answer = self._client.list_objects_v2(Bucket=self._name, Prefix=self._prefix, MaxKeys=1)
         self._seen = True
+        return answer
 
     def _target(self, key: str) -> dict[str, str]:
         return {"Bucket": self._name, "Key": self._prefix + key}

@@ -4,6 +4,7 @@ A message is made of the place, S3's error code and our own sentence; S3's own t
 was sent.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,6 +28,7 @@ from backproof.errors import (
     AlreadyExists,
     BackproofError,
     ConfigurationError,
+    Locked,
     NoSpace,
     NotFound,
     StoreUnavailable,
@@ -60,6 +62,9 @@ _CODES: dict[str, tuple[type[BackproofError], str]] = {
     "XMinioStorageFull": (NoSpace, "Free some room there, or raise its limit."),
     "NoSuchUpload": (StoreUnavailable, "Something else ended the upload: look for a lifecycle rule, and try again."),
 }
+_LOCKED = re.compile(r"object lock|legal hold|\bWORM\b", re.IGNORECASE)
+"""Servers have no common code for it."""
+
 _PASSING = frozenset(
     {
         "BadDigest",
@@ -127,6 +132,8 @@ def _answered(error: ClientError, action: str, place: str) -> BackproofError:
     fact = f"{action} on {place} failed: {answer}"
     if answer == "PreconditionFailed":
         return already_there(place)
+    if number in (400, 403, 405) and _LOCKED.search(error.response.get("Error", {}).get("Message", "")):
+        return Locked(fact, "It can be deleted once its lock has ended.")
     if answer in _CODES:
         kind, remedy = _CODES[answer]
         return kind(fact, _region(error) or remedy)

@@ -1,0 +1,126 @@
+"""What the stores of a plan list, put together by backup; nothing of it is read yet.
+
+``catalog`` reads the backups it is asked for. This is for whoever must see all of a plan at once, a hundred thousand
+backups too: a key costs a microsecond here. What a name says of a proof is only a hint where to look.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from backproof.errors import BackproofError
+from backproof.fleet import Fleet
+from backproof.naming import ENCRYPTED, MANIFEST, PIN, PLAIN, REMOVAL, Name, parse, parse_stem
+from backproof.records import Kind
+from backproof.stores import Store, Stored
+
+_PASSED = "_passed.json"
+_ORDER = {MANIFEST: 0, ENCRYPTED: 2, PLAIN: 2}
+
+
+@dataclass(slots=True)
+class Held:
+    """One backup, or what is left of one, over all stores."""
+
+    plan: str
+    kind: Kind
+    id: str
+    taken_at: datetime
+    objects: list[tuple[str, str, Stored]] = field(default_factory=list)
+    """Store name, the last part of the key (``manifest.json``), and what lies there."""
+    committed: bool = False
+    """Whether any store has its manifest: else it is no backup."""
+    pinned: bool = False
+    """Whether any store has a pin of it, valid or not."""
+    marked: bool = False
+    """Whether any store has a mark that it is to be removed, valid or not."""
+
+    @property
+    def name(self) -> Name:
+        """Of its manifest, wherever that lies, or would lie."""
+        return Name(self.plan, self.kind, self.taken_at, MANIFEST)
+
+    @property
+    def stores(self) -> list[str]:
+        """Those that have any of it."""
+        return list(dict.fromkeys(store for store, _, _ in self.objects))
+
+    @property
+    def said_to_pass(self) -> bool:
+        """Whether the name of a proof says that it passed: others need not be read to find a proven backup."""
+        return any(part.endswith(_PASSED) for _, part, _ in self.objects)
+
+    def having(self, wanted: str) -> list[str]:
+        """The stores that list a part."""
+        return [store for store, part, _ in self.objects if part == wanted]
+
+    def places(self) -> dict[str, list[tuple[Name, int]]]:
+        """Each part that we know with its length, by store."""
+        found: dict[str, list[tuple[Name, int]]] = {}
+        for store, _, stored in self.objects:
+            if (name := parse(stored.key)) is not None:
+                found.setdefault(store, []).append((name, stored.length))
+        return found
+
+    def in_order(self, store: str) -> list[Stored]:
+        """What lies in one store in the order in which it is deleted: manifest, proofs, archive. No pin, no mark."""
+        ranked = [
+            (_ORDER.get(part, 1), stored)
+            for place, part, stored in self.objects
+            if place == store and part not in (PIN, REMOVAL) and parse(stored.key) is not None
+        ]
+        return [stored for _, stored in sorted(ranked, key=lambda each: (each[0], each[1].key))]
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """All that the stores hold of a plan."""
+
+    found: tuple[Held, ...]
+    """In no order."""
+    skews: dict[str, timedelta]
+    """How far the clock of each store is ahead of this machine's."""
+    unlisted: dict[str, BackproofError]
+    """The stores that could not be listed whole, or did not tell the time."""
+
+
+def holdings(fleet: Fleet, plan: str, now: Callable[[], datetime]) -> Holdings:
+    """List every store of a plan, all at the same time."""
+    names = fleet.plan(plan).stores
+    with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="list") as pool:
+        listed = list(pool.map(lambda name: _listed(fleet.store(name), plan, now), names))
+    known: dict[str, Held | None] = {}
+    skews, unlisted = {}, {}
+    for store, given in zip(names, listed, strict=True):
+        if isinstance(given, BackproofError):
+            unlisted[store] = given
+            continue
+        skews[store], objects = given
+        _put_together(store, objects, known)
+    return Holdings(tuple(held for held in known.values() if held is not None), skews, unlisted)
+
+
+def _listed(store: Store, plan: str, now: Callable[[], datetime]) -> tuple[timedelta, list[Stored]] | BackproofError:
+    try:
+        return store.clock() - now(), list(store.list(f"{plan}/"))
+    except BackproofError as error:
+        return error
+
+
+def _put_together(store: str, objects: list[Stored], known: dict[str, Held | None]) -> None:
+    for each in objects:
+        stem, _, part = each.key.partition(".")
+        held = known.get(stem)
+        if held is None:
+            if stem in known or (parsed := parse_stem(stem)) is None:
+                known[stem] = None
+                continue
+            held = known[stem] = Held(*parsed)
+        held.objects.append((store, part, each))
+        if part == MANIFEST:
+            held.committed = True
+        elif part == PIN:
+            held.pinned = True
+        elif part == REMOVAL:
+            held.marked = True

@@ -1,0 +1,64 @@
+"""The flow ``retention``: delete, plan by plan, what is past its time, and say why the rest is kept."""
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from backproof.errors import BackproofError
+from backproof.operations.prune import Pruned
+from blocks import plans_of
+from flows.naming import fleet_run_name
+from flows.retention_summary import retention_summary, totals
+from tasks.prune import prune
+from tasks.publish import publish
+from tasks.stopping import stopping_cleanly
+from tasks.sweep import sweep
+
+
+@flow(name="retention", flow_run_name=fleet_run_name, persist_result=False)
+def retention(fleet: str, plans: list[str] = [], dry_run: bool = False) -> State:  # noqa: B006 — shown in a form
+    """Delete the backups that the plans of a fleet no longer keep, from every store.
+
+    Args:
+        fleet: Which fleet.
+        plans: Which of its plans. Left empty: all of them.
+        dry_run: Delete nothing; show what would be deleted, and why.
+
+    Returns:
+        ``Completed``, or ``Completed`` named ``Degraded``: a plan could not be looked through, or not all that was due
+        could be deleted. One plan stops no other. The data holds one line of sums a plan.
+
+    Raises:
+        BackproofError: there is no such fleet.
+    """
+    with stopping_cleanly():
+        chosen = plans or list(plans_of(fleet))
+        outcomes: dict[str, Pruned | BackproofError] = {}
+        for plan in chosen:
+            sweep.submit(plan).wait()
+            outcomes[plan] = _outcome(prune.submit(plan, dry_run).result(raise_on_failure=False))
+        state = _state(outcomes, dry_run)
+        summary = retention_summary(fleet, outcomes, dry_run)
+        publish.submit(f"{fleet}-retention", summary, str(state.message), None, "", {}).wait()
+        return state
+
+
+def _outcome(given: object) -> Pruned | BackproofError:
+    """What was done with a plan, or the error that we know how to explain; any other is a mistake of ours."""
+    if isinstance(given, BaseException) and not isinstance(given, BackproofError):
+        raise given
+    assert isinstance(given, Pruned | BackproofError)  # noqa: S101
+    return given
+
+
+def _state(outcomes: dict[str, Pruned | BackproofError], dry_run: bool) -> State:
+    data = {plan: totals(outcome) for plan, outcome in outcomes.items()}
+    deleted = sum(each["deleted"] for each in data.values())
+    troubled = [plan for plan, each in data.items() if each["problems"]]
+    verb = "would be deleted" if dry_run else "deleted"
+    done = f"{len(outcomes)} plans, {deleted} backups {verb}."
+    if troubled:
+        first = data[troubled[0]]["problems"][0]
+        more = f" {len(troubled) - 1} more plans have problems." if len(troubled) > 1 else ""
+        return Completed(name="Degraded", message=f"{done} {troubled[0]}: {first}.{more}", data=data)
+    return Completed(message=done, data=data)
