@@ -15,6 +15,7 @@ from flows.naming import run_name, tag
 from flows.record import BackupRun, backup_run
 from flows.summary import backup_summary
 from tasks.copy import copy
+from tasks.deadlines import renew
 from tasks.preflight import preflight
 from tasks.prove import prove
 from tasks.publish import PROVEN, publish
@@ -65,6 +66,8 @@ def backup(plan: str, kind: Literal["daily", "monthly", "manual", "safety"] = "m
         warnings = tuple(finding.line() for finding in findings if finding.status == "warning")
         run = backup_run(plan, kind, stores, sealed, copied, proved, warnings)
         publish.submit(f"{plan}-backup", backup_summary(run), run.outcome, _event(run), plan, _facts(run)).wait()
+        if proved is not None:
+            renew.submit(plan).wait()
         return _state(run)
 
 

@@ -11,6 +11,7 @@ from blocks import load_fleet
 from flows.naming import run_name, tag
 from flows.record import VerificationRun
 from flows.summary import verification_summary
+from tasks.deadlines import renew
 from tasks.prove import prove
 from tasks.publish import PROVEN, publish
 from tasks.stopping import stopping_cleanly
@@ -42,6 +43,7 @@ def verification(plan: str, backup: str = "latest", store: str | None = None) ->
         facts = run.model_dump(mode="json", include={"plan", "backup", "store"})
         event = PROVEN if run.outcome == "proven" else None
         publish.submit(f"{plan}-verification", verification_summary(run), run.outcome, event, plan, facts).wait()
+        renew.submit(plan).wait()
         return _state(run)
 
 

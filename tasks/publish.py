@@ -19,7 +19,7 @@ def publish(key: str, markdown: str, description: str, event: str | None, plan: 
     Args:
         key: of the artifact; its history stays under it.
         markdown: the summary.
-        description: one line.
+        description: one line: the outcome.
         event: what to emit, such as ``backproof.backup.proven``; None: nothing.
         plan: whose run it was; the event is about it.
         facts: goes with the event: plain, small.
@@ -29,5 +29,9 @@ def publish(key: str, markdown: str, description: str, event: str | None, plan: 
     except API_ERRORS as error:
         log(f"the summary could not be published: {type(error).__name__}", logging.WARNING)
     if event:
-        resource = {"prefect.resource.id": f"backproof.plan.{plan}", "prefect.resource.name": plan}
+        resource = {
+            "prefect.resource.id": f"backproof.plan.{plan}",
+            "prefect.resource.name": plan,
+            "backproof.outcome": description,
+        }
         emit_event(event, resource=resource, payload=facts)

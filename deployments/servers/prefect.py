@@ -42,6 +42,7 @@ _SERVER = _QUIET | {
     "PREFECT__SERVER_FINAL": "1",
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "deployments.servers.ordering",  # messages come at once after a restart
     "PREFECT_SERVER_UI_V2_ENABLED": "false",  # saving a block there, nothing changed, destroys what it refers to
 }
 _PRIVATE = {
