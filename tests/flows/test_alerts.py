@@ -43,9 +43,9 @@ notifications:
   ops: {{type: webhook, url: "{url}", headers: {{Authorization: {canary}}}}}
   team: {{type: webhook, url: "{url}", fields: {{text: "{{{{subject}}}}", to: team}}}}
 plans:
-  alarm-shop: {{database: db, encryption: none, schedules: &none {{daily: [], monthly: []}}, notify: {{success: [team]}}}}
-  alarm-blog: {{database: db, encryption: none, schedules: *none, objectives: {{rpo: 2d}}}}
-  alarm-quiet: {{database: db, encryption: none, schedules: *none, notify: {{failure: [], success: []}}}}
+  alarm-shop: {{database: db, encryption: none, schedules: &no {{daily: [], monthly: []}}, notify: {{success: [team]}}}}
+  alarm-blog: {{database: db, encryption: none, schedules: *no, objectives: {{rpo: 2d}}}}
+  alarm-quiet: {{database: db, encryption: none, schedules: *no, notify: {{failure: [], success: []}}}}
 """
 
 
