@@ -155,7 +155,7 @@ def read_manifest(store: Store, name: Name, signer: Signer) -> Manifest:
         NotFound, Damaged: it is not there, or not what was written.
     """
     place = name.with_part(MANIFEST)
-    return documents.read(_document(store, key(place)), signer, place)
+    return documents.read(document(store, key(place)), signer, place)
 
 
 def read_proof(store: Store, name: Name, signer: Signer) -> Proof:
@@ -164,7 +164,7 @@ def read_proof(store: Store, name: Name, signer: Signer) -> Proof:
     Raises:
         NotFound, Damaged: it is not there, or not what was written.
     """
-    return documents.read_proof(_document(store, key(name)), signer, name)
+    return documents.read_proof(document(store, key(name)), signer, name)
 
 
 def read_removal(store: Store, name: Name, signer: Signer) -> Removal:
@@ -174,7 +174,7 @@ def read_removal(store: Store, name: Name, signer: Signer) -> Removal:
         NotFound, Damaged: it is not there, or not what was written.
     """
     place = name.with_part(REMOVAL)
-    return documents.read_removal(_document(store, key(place)), signer, place)
+    return documents.read_removal(document(store, key(place)), signer, place)
 
 
 def why_pinned(fleet: Fleet, name: Name, stores: Sequence[str]) -> str | None:
@@ -187,7 +187,7 @@ def why_pinned(fleet: Fleet, name: Name, stores: Sequence[str]) -> str | None:
     place = name.with_part(PIN)
     for store in stores:
         try:
-            return documents.read_pin(_document(fleet.store(store), key(place)), fleet.signer, place).why
+            return documents.read_pin(document(fleet.store(store), key(place)), fleet.signer, place).why
         except BackproofError as error:
             doubt = doubt or f"(the pin in store {store} does not say why: {error.fact})"
     return doubt
@@ -324,14 +324,19 @@ def _proofs(fleet: Fleet, name: Name, copies: Sequence[Copy], certain: bool) -> 
     return found, max(distrusted, default=None)
 
 
-def _document(store: Store, name: str) -> bytes:
+def document(store: Store, name: str) -> bytes:
+    """A manifest or proof as it lies there, nothing of it checked.
+
+    Raises:
+        Damaged: it is larger than any of ours.
+    """
     chunks: Iterator[bytes] = store.read(name)
-    document = bytearray()
+    read = bytearray()
     for chunk in chunks:
-        document += chunk
-        if len(document) > _DOCUMENT_BYTES:
+        read += chunk
+        if len(read) > _DOCUMENT_BYTES:
             raise Damaged(f"{store.location(name)} is too large for what it should be", "Use another store.")
-    return bytes(document)
+    return bytes(read)
 
 
 def _choose(fleet: Fleet, plan: str, held: _Held, backup: str) -> tuple[Backup, ...]:

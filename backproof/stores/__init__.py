@@ -13,6 +13,11 @@ what was written so far is removed).
 **Durable and checked.** When ``put`` returns, the bytes survive a power cut, and the store itself has confirmed their
 length and a checksum of what it was sent.
 
+**Resuming.** ``resume`` is a ``put`` of bytes that are the same each time: an archive that lies elsewhere already. What
+an interrupted call has left (its process died, or what stood in the way passes on its own) is kept for the next one,
+which goes on there and sends again no more than a part of it. What was kept counts for nothing until its bytes were
+held against the source's, by digest or one by one. After an error that a person must mend nothing is kept.
+
 **Reading** is by range; a range beyond the end is ``Damaged``, a missing key ``NotFound``. Bytes come as they lie
 there: whoever reads checks them.
 
@@ -29,7 +34,8 @@ or is hidden and stays: whoever wants an object gone, and not out of sight, asks
 
 **Sweeping** removes what writers left that ended without a word, killed or without power: at once where the writer ran
 on this machine and is known to be dead; where it can't be looked up, once it began before a given moment. What a writer
-known to live is at is never touched, however old; nor is any finished object.
+known to live is at is never touched, however old; nor is any finished object. What ``resume`` left is kept until it is
+older than the given moment.
 
 **Memory** is bounded and independent of an object's size. **Threads**: every method may be called from several at once.
 """
@@ -62,6 +68,18 @@ class Store(Protocol):
 
     def put(self, key: str, chunks: Iterable[bytes], size_hint: int | None = None) -> Stored:
         """Write one object, once. ``size_hint`` (bytes) lets S3 choose its part size; it need not be exact."""
+
+    def resume(self, key: str, chunks: Iterable[bytes], length: int) -> bool:
+        """Write one object, once, going on with what an interrupted call has left.
+
+        Args:
+            key: where to.
+            chunks: all of its bytes, from the first.
+            length: of all of them.
+
+        Returns:
+            Whether the store has told SHA-256 of what it holds, and it is that of ``chunks``. Else only reading shows.
+        """
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes ``start:start+length`` (to the end where ``length`` is None), in chunks of about 1 MiB."""

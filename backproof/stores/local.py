@@ -11,7 +11,7 @@ A missing folder is an empty store. A key that is the folder of other keys can't
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,9 +21,11 @@ from backproof.stores.disk_errors import told
 from backproof.stores.keys import checked, checked_prefix, is_key
 from backproof.stores.probing import write_read_delete
 from backproof.stores.read_back import CHUNK_BYTES
+from backproof.stores.resumable import Resumable
 from backproof.stores.unfinished import Unfinished, already_there, remove_abandoned
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted FIFO must not make us wait
+_Way = list[int]
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
 
@@ -53,17 +55,20 @@ class LocalStore:
         place = self.location(key)
         if self.head(key):
             raise already_there(place)
-        with ExitStack() as opened:
-            with told("write", place):
-                way = folders.open_way(self._root, key, opened, make=True)
-            unfinished = opened.enter_context(Unfinished(way[-1], _leaf(key), place))
-            for chunk in chunks:
-                unfinished.write(chunk)
-            unfinished.confirm()
-            unfinished.publish(way)
-        if (stored := self.head(key)) is None:
-            raise NotFound(f"{place} is gone right after it was written", "Something else deletes there: stop it.")
-        return stored
+        with self._way(key) as way, Unfinished(way[-1], _leaf(key), place) as unfinished:
+            return self._written(key, chunks, unfinished, way)
+
+    def resume(self, key: str, chunks: Iterable[bytes], length: int) -> bool:
+        """Write one file, once, and go on with the bytes that an interrupted call has left."""
+        place = self.location(key)
+        if self.head(key):
+            raise already_there(place)
+        with self._way(key) as way:
+            with told("measure", place):
+                room = folders.free_bytes(self._root)
+            with Resumable(way[-1], _leaf(key), place, length, room) as unfinished:
+                self._written(key, chunks, unfinished, way)
+        return False
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes ``start:start+length``; what stands in the way is raised when the first chunk is asked for."""
@@ -141,6 +146,25 @@ class LocalStore:
         """Room left for us on its disk."""
         with told("measure", self.location()):
             return folders.free_bytes(self._root)
+
+    @contextmanager
+    def _way(self, key: str) -> Iterator[_Way]:
+        """The open folders from the store's own to the one that holds ``key``, made where they are missing."""
+        with ExitStack() as opened:
+            with told("write", self.location(key)):
+                way = folders.open_way(self._root, key, opened, make=True)
+            yield way
+
+    def _written(self, key: str, chunks: Iterable[bytes], unfinished: Unfinished, way: _Way) -> Stored:
+        for chunk in chunks:
+            unfinished.write(chunk)
+        unfinished.confirm()
+        unfinished.publish(way)
+        if (stored := self.head(key)) is None:
+            raise NotFound(
+                f"{self.location(key)} is gone right after it was written", "Something else deletes there: stop it."
+            )
+        return stored
 
     def _open(self, key: str, opened: ExitStack) -> tuple[int, int]:
         """The open file and its length."""

@@ -26,6 +26,8 @@ from backproof.stores.read_back import ReadBack
 
 _BEGUN = "%Y%m%dT%H%M%S.%f"
 _NAME = re.compile(rf"~(?P<begun>\d{{8}}T\d{{6}}\.\d{{6}})-(?P<owner>{scratch.OWNER})-[0-9a-f]{{16}}~")
+RESUMABLE = re.compile(r"~resumable-[0-9a-f]{32}~")
+"""What ``stores.resumable`` writes to: known by the object's name, so that the next writer finds it."""
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 _NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
@@ -52,7 +54,7 @@ class Unfinished:
             self._file = os.open(
                 self._own_name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=self._folder
             )
-            _lock(self._file)
+            lock(self._file)
         self._read_back = ReadBack(self._file)
         return self
 
@@ -62,16 +64,14 @@ class Unfinished:
         with told("write", self._place):
             try:
                 self._read_back.stop()
-                _unlink(self._own_name, self._folder)
+                unlink(self._own_name, self._folder)
             finally:
                 os.close(self._file)
 
     def write(self, chunk: bytes) -> None:
         """Append."""
         with told("write", self._place):
-            rest = memoryview(chunk)
-            while rest:
-                rest = rest[os.write(self._file, rest) :]
+            self._append(memoryview(chunk))
             self._length += len(chunk)
             self._read_back.reach(self._length)
         self._checksum = isal_zlib.crc32(chunk, self._checksum)
@@ -103,12 +103,16 @@ class Unfinished:
         with told("write", self._place):
             self._link()
             try:
-                _unlink(self._own_name, self._folder)
+                unlink(self._own_name, self._folder)
                 for folder in reversed(way):
                     os.fsync(folder)
             except OSError:  # a failed fsync is never tried again: what was written is gone for all we know
-                _unlink(self._name, self._folder)
+                unlink(self._name, self._folder)
                 raise
+
+    def _append(self, rest: memoryview) -> None:
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
 
     def _link(self) -> None:
         try:
@@ -132,11 +136,18 @@ def already_there(place: str) -> AlreadyExists:
 
 
 def remove_abandoned(name: str, folder: int, before: datetime) -> bool:
-    """Remove an unfinished file whose writer is dead, or can't be looked up and began before a moment."""
-    if not (match := _NAME.fullmatch(name)):
+    """Remove an unfinished file whose writer is dead, or can't be looked up and began before a moment.
+
+    One that was left to be resumed goes once nobody has written to it since that moment.
+    """
+    if match := _NAME.fullmatch(name):
+        dead = scratch.is_alive(match["owner"]) is False
+        old = datetime.strptime(match["begun"], _BEGUN).replace(tzinfo=UTC) < before
+    elif RESUMABLE.fullmatch(name):
+        dead = False
+        old = _written_at(name, folder) < before
+    else:
         return False
-    dead = scratch.is_alive(match["owner"]) is False
-    old = datetime.strptime(match["begun"], _BEGUN).replace(tzinfo=UTC) < before
     if not (dead or old):
         return False
     try:
@@ -144,13 +155,21 @@ def remove_abandoned(name: str, folder: int, before: datetime) -> bool:
     except FileNotFoundError:
         return False
     try:
-        locked = _lock(file)
-        return (locked or (dead and locked is None)) and _unlink(name, folder)
+        locked = lock(file)
+        return (locked or (dead and locked is None)) and unlink(name, folder)
     finally:
         os.close(file)
 
 
-def _lock(file: int) -> bool | None:
+def _written_at(name: str, folder: int) -> datetime:
+    try:
+        written = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return datetime.max.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(written, UTC)
+
+
+def lock(file: int) -> bool | None:
     """Whether it is ours now; False where somebody else has it, None where a file system knows no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -163,7 +182,7 @@ def _lock(file: int) -> bool | None:
     return True
 
 
-def _unlink(name: str, folder: int) -> bool:
+def unlink(name: str, folder: int) -> bool:
     try:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:

@@ -28,6 +28,7 @@ _COMMANDS = {
     "doctor": "doctor",
     "backup": "runs",
     "verify": "runs",
+    "replicate": "replicating",
     "list": "backups",
     "show": "backups",
     "restore": "restoring",

@@ -15,6 +15,7 @@ from deployments.cli.session import Session, pass_session
 from deployments.cli.wording import size
 
 if TYPE_CHECKING:
+    from backproof.fleet import Fleet
     from backproof.records import Proof, Timing
     from flows.record import BackupRun, VerificationRun
 
@@ -30,11 +31,11 @@ def backup_command(session: Session, plan: str, kind: str, verify: bool) -> int:
     Runs the scheduler's own flow: against PREFECT_API_URL where it is set, else against a private Prefect server. Exit
     status 3: the backup is safe; a copy, or the chance to prove it, is missing.
     """
-    _prepare(session, plan, warn=False)  # the run's own preflight warns
+    prepare(session, plan, warn=False)  # the run's own preflight warns
     from flows.backup import backup
     from flows.record import BackupRun
 
-    run = BackupRun.model_validate(_result(backup, plan, kind, verify))
+    run = BackupRun.model_validate(result(backup, plan, kind, verify))
     for sentence in run.problems:  # the warnings were told when preflight found them
         speaking.warn(sentence)
     session.answer({"run": run.model_dump(mode="json")}, lambda: _say_backup(run))
@@ -52,11 +53,11 @@ def verify_command(session: Session, plan: str, backup: str, store: str | None) 
     Exit status 1: the proof failed. Exit status 4: it could not run, which says nothing of the backup.
     """
     try:
-        _prepare(session, plan, store=store)
+        prepare(session, plan, store=store)
         from flows.record import VerificationRun
         from flows.verification import verification
 
-        run = VerificationRun.model_validate(_result(verification, plan, backup, store))
+        run = VerificationRun.model_validate(result(verification, plan, backup, store))
     except BackproofError as error:
         # A damaged manifest is a finding; anything else only kept us from looking.
         if isinstance(error, Damaged):
@@ -67,7 +68,7 @@ def verify_command(session: Session, plan: str, backup: str, store: str | None) 
     return {"proven": exits.DONE, "failed": exits.FAILED, "could-not-run": exits.COULD_NOT_RUN}[run.outcome]
 
 
-def _prepare(session: Session, plan: str, warn: bool = True, store: str | None = None) -> None:
+def prepare(session: Session, plan: str | None, warn: bool = True, store: str | None = None) -> "Fleet":
     """Check what can be checked without Prefect; then choose its server, before anything imports it."""
     fleet = session.fleet(plan, warn)
     if store is not None:
@@ -77,9 +78,10 @@ def _prepare(session: Session, plan: str, warn: bool = True, store: str | None =
     os.environ["BACKPROOF_FLEET"] = str(session.fleet_path.absolute())
     with redirect_stdout(sys.stderr):
         ensure_api()
+    return fleet
 
 
-def _result(flow: Callable[..., Any], *parameters: object) -> dict[str, Any]:
+def result(flow: Callable[..., Any], *parameters: object) -> dict[str, Any]:
     """Run a flow here and now; what it explains as an error of ours is raised as that."""
     from deployments.servers.terminal import terminal_run
 

@@ -86,8 +86,8 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Run]:
             given: dict[str, Any] = end.model_dump(mode="json")
             return given
 
-        monkeypatch.setattr(runs, "_prepare", lambda *given, **named: None)
-        monkeypatch.setattr(runs, "_result", result)
+        monkeypatch.setattr(runs, "prepare", lambda *given, **named: None)
+        monkeypatch.setattr(runs, "result", result)
         return lambda *arguments: CliRunner().invoke(main, arguments, prog_name="backproof")
 
     return ends

@@ -104,6 +104,10 @@ class S3Store:
         """Write one object, once: a small one whole, others in parts that fly while the next are made."""
         return self._bucket.put(checked(key), chunks, size_hint)
 
+    def resume(self, key: str, chunks: Iterable[bytes], length: int) -> bool:
+        """Write one object, once; parts that an interrupted call has sent, and S3 has kept, are not sent again."""
+        return self._bucket.resume(checked(key), chunks, length)
+
     def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes ``start:start+length``; what stands in the way is raised when the first chunk is asked for."""
         yield from self._bucket.read(checked(key), start, length)

@@ -14,6 +14,7 @@ from backproof.stores.s3.client import connect
 from backproof.stores.s3.download import Download
 from backproof.stores.s3.errors import already_there, told
 from backproof.stores.s3.locks import lock_in
+from backproof.stores.s3.resumption import Resumption
 from backproof.stores.s3.upload import NOT_TO_BE_TRUSTED, Upload
 
 _SKEW = timedelta(minutes=15)
@@ -44,6 +45,14 @@ class Bucket:
         if (stored := self.head(key)) is None:
             raise NotFound(f"{place} is gone right after it was written", "Something else deletes there: stop it.")
         return stored
+
+    def resume(self, key: str, chunks: Iterable[bytes], length: int) -> bool:
+        """Write one object, once, going on with an upload that was interrupted."""
+        place = self._place(key)
+        if self.head(key):
+            raise already_there(place)
+        upload = Resumption(self._client, self._hurried, self._target(key), self._options, place, left=self._left(key))
+        return upload.resume(chunks, length)
 
     def read(self, key: str, start: int, length: int | None) -> Iterator[bytes]:
         """A range of one object."""
@@ -104,6 +113,16 @@ class Bucket:
         return removed + [
             self._abort(found["Key"], found["UploadId"]) for found in stale if found["UploadId"] not in at_work
         ]
+
+    def _left(self, key: str) -> str | None:
+        """The id of an upload under a key that nobody is known to be at, the last begun; None: begin a new one."""
+        others = {note.upload_id for note in notes.found(self._client.meta.endpoint_url, self._name, self._prefix)}
+        try:
+            found = [each for each in self._uploads(self._prefix + key) if each["Key"] == self._prefix + key]
+        except (AccessDenied, ConfigurationError):
+            return None  # whoever may write and not list begins anew
+        left = [each for each in found if each["UploadId"] not in others]
+        return max(left, key=lambda each: each["Initiated"])["UploadId"] if left else None
 
     def _left_by(self, note: notes.Note, at_work: Collection[str | None]) -> Sequence[tuple[str, str]]:
         """Key and id of what a dead writer was at; where it never learned the id, what began under its key then."""

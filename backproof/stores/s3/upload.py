@@ -70,7 +70,7 @@ class Upload:
         else:
             self._send_in_parts(chain((first, second), parts))
 
-    def _send_whole(self, content: bytes) -> None:
+    def _send_whole(self, content: bytes) -> bool:
         checksum = _base64(sha256(content).digest())
         try:
             with told("s3:PutObject", self.place):
@@ -80,7 +80,7 @@ class Upload:
         except (AlreadyExists, StoreUnavailable):
             if not self._is_ours():
                 raise
-        self._confirm(len(content), checksum)
+        return self._confirm(len(content), checksum)
 
     def _send_in_parts(self, contents: Iterator[bytes]) -> None:
         note = notes.begin(self.client.meta.endpoint_url, self.target["Bucket"], self.target["Key"])
@@ -97,8 +97,7 @@ class Upload:
         finally:
             if note and settled:
                 note.settle()
-        checksum = _base64(sha256(b"".join(part.digest for part in parts)).digest())
-        self._confirm(sum(part.length for part in parts), checksum)
+        self._confirm(sum(part.length for part in parts), composite(parts))
 
     def _begin(self, note: notes.Note | None) -> dict[str, str]:
         with told("s3:PutObject", self.place):
@@ -125,18 +124,22 @@ class Upload:
         return Part(number, len(content), digest, answer["ETag"])
 
     def _complete(self, upload: dict[str, str], parts: list[Part]) -> None:
-        listed = [
-            {"PartNumber": part.number, "ETag": part.etag, "ChecksumSHA256": _base64(part.digest)} for part in parts
-        ]
         try:
-            with told("s3:PutObject", self.place):
-                self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": listed}, IfNoneMatch="*")
+            self._join(upload, parts)
         except (AlreadyExists, StoreUnavailable) as error:
             self._abort(upload, error)  # first: what is still being completed is settled by this
             if not self._is_ours():
                 raise
 
-    def _confirm(self, length: int, checksum: str) -> None:
+    def _join(self, upload: dict[str, str], parts: list[Part]) -> None:
+        listed = [
+            {"PartNumber": part.number, "ETag": part.etag, "ChecksumSHA256": _base64(part.digest)} for part in parts
+        ]
+        with told("s3:PutObject", self.place):
+            self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": listed}, IfNoneMatch="*")
+
+    def _confirm(self, length: int, checksum: str) -> bool:
+        """Whether S3 keeps SHA-256 of it; raises where what lies there is not what was sent."""
         with told("s3:GetObject", self.place):
             found = self.client.head_object(**self.target, ChecksumMode="ENABLED")
         # Of parts it reads DIGEST-NUMBER. A store that keeps none has still checked each part against the one sent.
@@ -145,7 +148,7 @@ class Upload:
             # SeaweedFS looks and completes in two steps: of two uploads that end together the later one stays.
             raise already_there(self.place)
         if (found["ContentLength"], kept) == (length, checksum):
-            return
+            return "ChecksumSHA256" in found
         with told("s3:DeleteObject", self.place):
             self.client.delete_object(**self.target)
         raise StoreUnavailable(
@@ -171,6 +174,11 @@ class Upload:
 
     def _new(self) -> dict[str, Any]:
         return {"Metadata": {_WRITER: self.token}, **self.options}
+
+
+def composite(parts: Iterable[Part]) -> str:
+    """S3's checksum of an object in parts: SHA-256 over those of its parts, base64."""
+    return _base64(sha256(b"".join(part.digest for part in parts)).digest())
 
 
 def _base64(digest: bytes) -> str:
