@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import State
 
-from backproof.errors import NotFound, StoreUnavailable
+from backproof.errors import ConfigurationError, NotFound, StoreUnavailable
 from backproof.fleet import FleetSpec
 from backproof.stores.local import LocalStore
 from blocks import save_fleet
@@ -156,7 +156,7 @@ def test_what_is_found_damaged_while_it_is_carried_out_is_an_alarm_too(replicas:
 def test_a_fleet_that_is_nowhere_is_told(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
     state, error = run("no-such-fleet")
     assert state.is_failed()
-    assert isinstance(error, NotFound)
+    assert isinstance(error, ConfigurationError)
     monkeypatch.delenv(FILE_VARIABLE)
     _, error = run("no-such-fleet")
     assert isinstance(error, NotFound)

@@ -212,9 +212,9 @@ def test_one_backup_is_found_without_reading_the_others(fleet: Fleet, monkeypatc
     for days in range(5):
         prove(fleet, "near", put(fleet, "near", days), "passed", 1, fleet)
     read: list[str] = []
-    monkeypatch.setattr(catalog, "_document", lambda store, name: read.append(name) or DOCUMENT(store, name))
+    monkeypatch.setattr(catalog, "document", lambda store, name: read.append(name) or DOCUMENT(store, name))
     assert catalog.manifest(fleet, PLAN)[0].id == "backup_2025-11-11_020000"
     assert {name.split("/")[-1].split(".")[0] for name in read} == {"backup_2025-11-11_020000"}
 
 
-DOCUMENT = catalog._document
+DOCUMENT = catalog.document

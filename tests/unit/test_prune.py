@@ -340,8 +340,8 @@ def test_no_more_proofs_are_read_than_the_decision_takes(fleet: Fleet, monkeypat
         put(fleet, days_ago(days), stores=["near"])
     put(fleet, days_ago(40), stores=["near"])
     read: list[str] = []
-    true = catalog._document
-    monkeypatch.setattr(catalog, "_document", lambda store, name: read.append(name) or true(store, name))
+    true = catalog.document
+    monkeypatch.setattr(catalog, "document", lambda store, name: read.append(name) or true(store, name))
     pruned = prune(fleet, PLAN)
     assert len(pruned.removed) == 1
     newest = sorted({each.backup for each in pruned.kept})[-2:]
@@ -350,7 +350,7 @@ def test_no_more_proofs_are_read_than_the_decision_takes(fleet: Fleet, monkeypat
 
 def test_with_nothing_due_nothing_is_read(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     put(fleet, days_ago(1))
-    monkeypatch.setattr(catalog, "_document", lambda store, name: pytest.fail(f"{name} was read"))
+    monkeypatch.setattr(catalog, "document", lambda store, name: pytest.fail(f"{name} was read"))
     assert len(prune(fleet, PLAN).kept) == 1
 
 
