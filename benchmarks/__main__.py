@@ -1,7 +1,8 @@
 """``python -m benchmarks [--engines postgresql,mariadb] [--size-mb 800] [--runs 3] [--cases seal,restore,…]``.
 
 Prints a table and writes latest.json; ``--add`` keeps the rows of other engines and cases that are there already.
-``--stages`` prints instead where the processor time of a seal goes.
+``--stages`` prints instead where the processor time of a seal goes; ``--apply 100,1000`` measures instead how long
+``backproof apply`` takes for so many plans.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backproof.scratch import workspace
-from benchmarks import mariadb, postgresql
+from benchmarks import applying, mariadb, postgresql
 from benchmarks.bench import Bench, Case
 from benchmarks.measure import Run
 
@@ -38,8 +39,15 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(CASES), help=f"of: {', '.join(CASES)}")
     parser.add_argument("--add", action="store_true", help="to the rows that are there")
     parser.add_argument("--stages", action="store_true", help="where the processor time of a seal goes, instead")
+    parser.add_argument("--apply", metavar="PLANS", help="how long `backproof apply` takes, such as 100,1000, instead")
     options = parser.parse_args()
     console = Console(stderr=True)
+    if options.apply:
+        with workspace("bench") as folder:
+            for plans in map(int, options.apply.split(",")):
+                for row in applying.measured(folder, plans, console.print):
+                    Console().print_json(data=row)
+        return
     rows: list[Row] = []
     for engine in options.engines.split(","):
         with workspace("bench") as folder, ENGINES[engine](folder, options.size_mb, console.print) as bench:

@@ -54,3 +54,7 @@ class Fleet(FleetSettings, Block):
     _block_type_slug: ClassVar[str] = "backproof-fleet"
 
     plans: tuple[Name, ...] = Field(default=(), description="The plans of this fleet.")
+    applied: dict[str, str] = Field(
+        default_factory=dict,
+        description="What `backproof apply` has written for this fleet, and how it was then. Not for editing.",
+    )

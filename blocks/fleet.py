@@ -1,4 +1,4 @@
-"""A whole fleet: read from the file an environment names, or from blocks; and written to blocks.
+"""A whole fleet at work: read from the file an environment names, or from blocks.
 
 A command and the demo name a file in ``BACKPROOF_FLEET``. A scheduled flow has no such variable and reads the blocks.
 """
@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
@@ -20,10 +20,7 @@ from backproof.fleet import CredentialsSpec, FleetSettings, FleetSpec, KeyRingSp
 from backproof.fleet.fields import Spec
 from blocks.documents import Database, Fleet, KeyRing, LocalStore, Plan, S3Store
 
-if TYPE_CHECKING:
-    from prefect_aws import AwsCredentials
-
-_SAVE_AGAIN = "Save the fleet's blocks again (README: On a schedule)."
+_SAVE_AGAIN = "Run `backproof apply` again."
 
 FILE_VARIABLE = "BACKPROOF_FLEET"
 
@@ -31,17 +28,18 @@ SpecT = TypeVar("SpecT", bound=Spec)
 BlockT = TypeVar("BlockT", bound=Block)
 
 
-def load_fleet(plan: str | None = None) -> library.Fleet:
+def load_fleet(plan: str | None = None, from_blocks: bool = False) -> library.Fleet:
     """The fleet at work.
 
     Args:
         plan: only what this plan needs is read from blocks; None reads all plans.
+        from_blocks: whatever the environment says.
 
     Raises:
         NotFound: no fleet, no such plan, or a block that another one names is not there.
         ConfigurationError: a block or the file is wrong, or two fleets have a plan of that name.
     """
-    if file := os.environ.get(FILE_VARIABLE):
+    if (file := os.environ.get(FILE_VARIABLE)) and not from_blocks:
         return library.Fleet(library.load(Path(file), os.environ))
     name, fleet = _fleet_of(plan)
     plans = fleet.plans if plan is None else (plan,)
@@ -64,29 +62,6 @@ def plans_of(fleet: str) -> tuple[str, ...]:
             )
         return tuple(spec.plans)
     return _load(Fleet, fleet).plans
-
-
-def save_fleet(spec: FleetSpec) -> None:
-    """Write a fleet to blocks, over those of the same name.
-
-    Raises:
-        ConfigurationError: a plan of that name belongs to another fleet on this Prefect server.
-    """
-    for name, other in _fleets().items():
-        if taken := sorted(set(other.plans) & spec.plans.keys()) if name != spec.fleet else []:
-            raise ConfigurationError(f"plan {taken[0]} belongs to fleet {name}", "Give it another name.")
-    for name, credentials in spec.credentials.items():
-        _save(_aws_credentials(credentials), name)
-    for name, ring in spec.keys.items():
-        _save(KeyRing(**_fields(_with_escrow_text(ring))), name)
-    for name, store in spec.stores.items():
-        _save(LocalStore(**_fields(store)) if isinstance(store, LocalStoreSpec) else S3Store(**_fields(store)), name)
-    for name, database in spec.databases.items():
-        _save(Database(**_fields(database)), name)
-    for name, plan in spec.plans.items():
-        _save(Plan(**_fields(plan)), name)
-    settings = {name: getattr(spec, name) for name in FleetSettings.model_fields}
-    _save(Fleet(**settings, plans=tuple(spec.plans)), spec.fleet)
 
 
 def _fleet_of(plan: str | None) -> tuple[str, Fleet]:
@@ -156,26 +131,6 @@ def _credentials(name: str) -> CredentialsSpec:
         )
 
 
-def _aws_credentials(spec: CredentialsSpec) -> "AwsCredentials":
-    from prefect_aws import AwsCredentials
-
-    token = spec.session_token
-    return AwsCredentials(
-        aws_access_key_id=spec.access_key_id,
-        aws_secret_access_key=spec.secret_access_key,
-        # The block of prefect-aws shows a session token in clear; such tokens live for hours at most.
-        aws_session_token=None if token is None else token.get_secret_value(),
-    )
-
-
-def _with_escrow_text(ring: KeyRingSpec) -> KeyRingSpec:
-    """The public half itself instead of a file's name: a worker may run on another machine."""
-    public = ring.escrow_public_key
-    if public is None or public.startswith("-----BEGIN"):
-        return ring
-    return ring.model_copy(update={"escrow_public_key": Path(public).read_text()})
-
-
 def _load(kind: type[BlockT], name: str) -> BlockT:
     try:
         return cast(BlockT, kind.load(name))
@@ -192,17 +147,9 @@ def _load(kind: type[BlockT], name: str) -> BlockT:
         ) from None
 
 
-def _save(block: Block, name: str) -> None:
-    block.save(name, overwrite=True)
-
-
 def _spec(kind: type[SpecT], block: Block) -> SpecT:
     with _explained(f"block {block._block_document_name}"):
         return kind(**{name: getattr(block, name) for name in kind.model_fields})
-
-
-def _fields(spec: Spec) -> dict[str, Any]:
-    return {name: getattr(spec, name) for name in type(spec).model_fields}
 
 
 @contextmanager

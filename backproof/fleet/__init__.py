@@ -14,6 +14,7 @@ from backproof.fleet.specs import (
     CheckSpec,
     CredentialsSpec,
     DatabaseSpec,
+    FleetSchedulesSpec,
     FleetSettings,
     KeyRingSpec,
     LevelSpec,
@@ -25,6 +26,7 @@ from backproof.fleet.specs import (
     S3StoreSpec,
     SchedulesSpec,
     SigningSpec,
+    WorkPoolSpec,
 )
 from backproof.fleet.whole import FleetSpec, StoreSpec
 
@@ -36,6 +38,7 @@ __all__ = [
     "CredentialsSpec",
     "DatabaseSpec",
     "Fleet",
+    "FleetSchedulesSpec",
     "FleetSettings",
     "FleetSpec",
     "KeyRingSpec",
@@ -50,6 +53,7 @@ __all__ = [
     "SchedulesSpec",
     "SigningSpec",
     "StoreSpec",
+    "WorkPoolSpec",
     "explain",
     "load",
     "parse",

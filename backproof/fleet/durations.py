@@ -51,6 +51,10 @@ def _read(value: object) -> timedelta:
     raise ValueError(f"a duration needs a unit; {_ADVICE}")
 
 
+def _read_or_none(value: object) -> timedelta:
+    return timedelta() if value == "0s" else _read(value)
+
+
 def _read_or_keep(value: object) -> timedelta | None:
     return None if value is None or value == "keep" else _read(value)
 
@@ -66,6 +70,14 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,8}[smhdwy]$", "examples": ["24h"]}),
 ]
 """A ``timedelta`` that reads and is saved as ``24h``."""
+
+Window = Annotated[
+    timedelta,
+    BeforeValidator(_read_or_none),
+    PlainSerializer(spell, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^(0s|[1-9][0-9]{0,8}[smhdwy])$", "examples": ["15m", "0s"]}),
+]
+"""A duration that may be none at all, ``0s``."""
 
 Period = Annotated[
     timedelta | None,

@@ -4,11 +4,11 @@ The blocks of Prefect subclass these, so that each field is defined once. Docstr
 forms and of ``docs/fleet.md``.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from backproof.fleet.durations import Duration, Period, parse
+from backproof.fleet.durations import Duration, Period, Window, parse
 from backproof.fleet.fields import (
     Command,
     FilePath,
@@ -268,6 +268,26 @@ class PlanSpec(Spec):
     """Who is called, one after the other, until somebody acknowledges. Left out: the fleet's."""
 
 
+class FleetSchedulesSpec(Spec):
+    """When the whole fleet is looked after. An empty list switches one off."""
+
+    retention: Schedules = ("30 4 * * *",)
+    """When what is past its time is deleted."""
+    replication: Schedules = ("45 * * * *",)
+    """When missing copies are caught up with."""
+
+
+class WorkPoolSpec(Spec):
+    """Which workers run the flows, and how."""
+
+    name: Name | None = None
+    """The pool's name. Left out: the fleet's."""
+    type: Literal["process", "docker", "kubernetes", "ecs"] = "process"
+    """What a run becomes: a process on the worker's machine, a container, a pod, a task of ECS."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Defaults of the pool's job template, such as ``image``. No secrets: Prefect shows them."""
+
+
 class FleetSettings(Spec):
     """What holds for the whole fleet."""
 
@@ -281,9 +301,20 @@ class FleetSettings(Spec):
     """Where throwaway servers keep their data; it must hold the largest database. None: the system's own."""
     tool_folders: tuple[FilePath, ...] = ()
     """Folders with database programs (``pg_dump`` …), looked in before the usual places."""
+    schedules: FleetSchedulesSpec = FleetSchedulesSpec()
+    """When the whole fleet is looked after."""
+    spread: Window = parse("15m")
+    """Over so long the backups of several plans that are due at once are spread; ``0s`` starts all at the minute."""
+    work_pool: WorkPoolSpec = WorkPoolSpec()
+    """Whose workers run the flows."""
     notify: NotifySpec = NotifySpec()
     """Who hears of what of runs for the whole fleet, and of plans that do not say."""
     escalation: tuple[LevelSpec, ...] = ()
     """Who is called, one after the other, of plans that do not say."""
     late_after: Duration = parse("15m")
     """How long a run may wait for a worker before somebody is told."""
+
+    @property
+    def pool_name(self) -> str:
+        """The work pool of this fleet."""
+        return self.work_pool.name or self.fleet

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deployments.cli import speaking
-from deployments.cli.session import Session, pass_session, without_escrow
+from deployments.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from backproof.fleet import Fleet
@@ -54,12 +54,13 @@ def _plan(fleet: "Fleet", name: str) -> dict[str, object]:
 
 def _warnings(fleet: "Fleet") -> Iterator[str]:
     from backproof.fleet import LocalStoreSpec
+    from backproof.fleet.advice import advice
+    from backproof.operations.clock import utc_now
 
     if not fleet.spec.plans:
         yield "there is no plan: nothing is protected"
+    yield from advice(fleet.spec, utc_now())
     for name, plan in fleet.spec.plans.items():
-        if warning := without_escrow(fleet, name):
-            yield warning
         if plan.key and (ring := fleet.spec.keys[plan.key]).aes256 is None and ring.kms is None:
             yield f"plan {name} can be restored but not backed up: key ring {plan.key} has neither aes256 nor kms"
         if all(isinstance(fleet.spec.stores[store], LocalStoreSpec) for store in plan.stores):

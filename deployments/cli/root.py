@@ -26,6 +26,8 @@ _COMMANDS = {
     "check": "check",
     "keys": "keys",
     "doctor": "doctor",
+    "schedule": "scheduling",
+    "apply": "applying",
     "backup": "runs",
     "verify": "runs",
     "replicate": "replicating",

@@ -36,8 +36,10 @@ class Session:
 
     def warn_without_escrow(self, fleet: "Fleet", plans: Iterable[str]) -> None:
         """Said every time: the day the key is lost, so is every backup."""
+        from backproof.fleet.advice import without_escrow
+
         for plan in plans:
-            if warning := without_escrow(fleet, plan):
+            if warning := without_escrow(fleet.spec, plan):
                 speaking.warn(warning)
 
     def answer(self, document: speaking.Document, in_words: Callable[[], None]) -> None:
@@ -52,19 +54,6 @@ class Session:
         speaking.print_error(error)
         if self.json:
             speaking.print_json(speaking.error_document(error))
-
-
-def without_escrow(fleet: "Fleet", plan: str) -> str | None:
-    """What to say of a plan whose archives only one key opens, or none; None where all is well."""
-    spec = fleet.plan(plan)
-    if spec.key is None:
-        return f"plan {plan} says encryption: none: whoever reaches a store can read its backups"
-    if fleet.spec.keys[spec.key].escrow_public_key is None:
-        return (
-            f"plan {plan} has no escrow key: if key ring {spec.key} is lost, so is every backup; "
-            "make one with `backproof keys escrow` and keep it offline"
-        )
-    return None
 
 
 pass_session = click.make_pass_decorator(Session)

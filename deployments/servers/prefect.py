@@ -31,6 +31,8 @@ from deployments.servers import prefect_database, processes
 IDLE_SECONDS = 600.0
 ANSWER_SECONDS = 15.0
 START_SECONDS = 90.0
+STANDING = "up"
+"""The folder, in a user's state, of the server that ``backproof up`` runs."""
 
 _QUIET = {
     "DO_NOT_TRACK": "1",
@@ -104,16 +106,23 @@ def default_state_folder(environment: Mapping[str, str]) -> Path:
     return base / "backproof"
 
 
-def ensure_api(state_folder: Path | None = None, idle_seconds: float = IDLE_SECONDS) -> str:
+def ensure_api(state_folder: Path | None = None, idle_seconds: float = IDLE_SECONDS, private: bool = True) -> str:
     """Make Prefect usable in this process, and import it.
 
-    Uses ``PREFECT_API_URL`` where it is set; else the private server of this user, which is started where none runs.
+    Uses ``PREFECT_API_URL`` where it is set; else the server that ``backproof up`` runs here; else the private server
+    of this user, which is started where none runs.
+
+    Args:
+        state_folder: of this user.
+        idle_seconds: so long a private server waits for the next command.
+        private: whether a private server will do.
 
     Returns:
         The API's URL.
 
     Raises:
-        ConfigurationError: Prefect was imported before: it reads its settings only then.
+        ConfigurationError: Prefect was imported before: it reads its settings only then; or no server stays here, and a
+            private one will not do.
         ConnectionLost: the server did not start.
     """
     if "prefect" in sys.modules:
@@ -123,7 +132,18 @@ def ensure_api(state_folder: Path | None = None, idle_seconds: float = IDLE_SECO
     if url := os.environ.get("PREFECT_API_URL"):
         _require_somebody_at(url)
         return url
-    folder = (state_folder or default_state_folder(os.environ)) / f"prefect-{version('prefect')}"
+    state = state_folder or default_state_folder(os.environ)
+    if (standing := recorded(state / STANDING)) and standing.is_running():
+        os.environ.update(standing.environment())
+        standing.wait_until_ready()
+        importlib.import_module("prefect.main")
+        return standing.url
+    if not private:
+        raise ConfigurationError(
+            "there is no Prefect server to work with",
+            "Start one here with `backproof up`, or name one in PREFECT_API_URL.",
+        )
+    folder = state / f"prefect-{version('prefect')}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _hold(folder / "in-use")

@@ -92,11 +92,9 @@ def site(
 
 
 def _at_work(spec: FleetSpec, prefect_api: PrefectServer, home: Path, temporary: Path) -> Iterator[Site]:
-    from blocks import save_fleet
     from deployments.apply import deploy
 
-    save_fleet(spec)
-    deploy(spec, POOL)
+    deploy(spec)
     _schedule(False)
     log = home / "worker.log"
     worker = _worker(prefect_api, home, temporary, log)
@@ -235,6 +233,7 @@ def _fleet(home: Path, databases: list[Target], regions: tuple[S3Server, S3Serve
     asleep = [{"name": "asleep", "sql": "SELECT count(*) FROM (SELECT pg_sleep(600)) s", "expect": "> 0"}]
     fleet |= {
         "fleet": "real",
+        "work_pool": {"name": POOL},
         "databases": {"small-db": fleet["databases"]["shop-db"], "large-db": large, "maria-db": maria},
         "plans": {
             "small": {"database": "small-db", "schedules": never | {"daily": "* * * * *"}},

@@ -178,7 +178,7 @@ def test_with_an_escrow_key_there_is_no_warning_and_its_fingerprint_is_shown(run
     fleet = Path("fleet.yaml")
     fleet.write_text(fleet.read_text().replace("# escrow_public_key", "escrow_public_key"))
     result = run("--json", "check", env=secrets)
-    assert "escrow" not in result.stderr
+    assert "no escrow key" not in result.stderr
     assert document(result)["plans"][0]["escrow"] == made["fingerprint"]  # type: ignore[index]
     shown = document(run("--json", "keys", "show", env=secrets))
     assert shown["keys"]["main"]["escrow"] == made["fingerprint"]  # type: ignore[index]
@@ -358,6 +358,7 @@ def test_a_terminal_of_an_old_locale_gets_code_points_and_no_crash(
     [
         (["--fleet", "another.yaml", "init"], "init"),
         (["check"], "check"),
+        (["schedule"], "schedule"),
         (["keys", "new"], "keys new"),
         (["keys", "escrow"], "keys escrow"),
         (["keys", "show"], "keys show"),
@@ -378,6 +379,8 @@ def test_help_is_there_for_every_command_and_none_hides(run: Run) -> None:
         "check",
         "keys",
         "doctor",
+        "schedule",
+        "apply",
         "backup",
         "verify",
         "list",
@@ -387,6 +390,7 @@ def test_help_is_there_for_every_command_and_none_hides(run: Run) -> None:
         "prune",
         "pin",
         "unpin",
+        "demo",
     ):
         assert f"\n  {command} " in commands
         assert run(command, "--help").exit_code == 0
@@ -413,6 +417,7 @@ def test_without_a_terminal_there_are_no_colours(run: Run, secrets: dict[str, st
         ["--help"],
         ["init", "--help"],
         ["check"],
+        ["schedule"],
         ["list"],
         ["keys", "show"],
         ["keys", "new", "--to", "-"],

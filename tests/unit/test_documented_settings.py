@@ -14,6 +14,8 @@ from backproof.fleet.whole import FleetSpec
 FLEET = Path(__file__).parents[2] / "docs" / "fleet.md"
 SECTIONS: dict[str, type[Spec]] = {
     "The whole": FleetSpec,
+    "schedules": specs.FleetSchedulesSpec,
+    "work_pool": specs.WorkPoolSpec,
     "signing": specs.SigningSpec,
     "keys.NAME": specs.KeyRingSpec,
     "credentials.NAME": specs.CredentialsSpec,

@@ -1,0 +1,117 @@
+"""Which deployments a fleet has, and on which schedules. Pure.
+
+A deployment names its flow by module, so that a worker finds it wherever this checkout, or image, is installed.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from prefect.flows import Flow
+from prefect.utilities.callables import parameter_schema
+
+from backproof.fleet import FleetSpec, timetable
+from backproof.fleet.timetable import Entry
+from deployments.apply.things import Thing
+from flows.backup import backup
+from flows.retention import retention
+from flows.verification import verification
+
+SORT = "deployment"
+BY_HAND: tuple[Flow[..., Any], ...] = (backup, verification)
+"""Started by a person, for a plan picked from a list."""
+FOR_ALL: tuple[Flow[..., Any], ...] = (retention,)
+"""On a schedule of the fleet's, over all plans or some."""
+
+
+def tag(fleet: str) -> str:
+    """What all deployments of a fleet bear, and their runs."""
+    return f"fleet:{fleet}"
+
+
+def deployments(spec: FleetSpec) -> list[Thing]:
+    """Per plan ``<plan>-backup`` with its schedules; for the whole fleet ``<fleet>.…``, whose forms list the plans."""
+    scheduled = {flow.name for flow in FOR_ALL}
+    entries = [entry for entry in timetable.of_fleet(spec) if entry.kind in scheduled]
+    return [
+        *(_of_plan(spec, plan) for plan in spec.plans),
+        *(_by_hand(spec, flow) for flow in BY_HAND),
+        *(_for_all(spec, flow, [entry for entry in entries if entry.kind == flow.name]) for flow in FOR_ALL),
+    ]
+
+
+def _of_plan(spec: FleetSpec, plan: str) -> Thing:
+    schedules = {entry.slug: _schedule(spec, entry, {"kind": entry.kind}) for entry in timetable.of_plan(spec, plan)}
+    return _deployment(
+        spec,
+        backup,
+        f"{plan}-backup",
+        f"Back up {plan} on its schedules. Started by hand, it counts as manual.",
+        plan=plan,
+        schedules=schedules,
+        parameters={"plan": plan, "kind": "manual"},
+    )
+
+
+def _by_hand(spec: FleetSpec, flow: Flow[..., Any]) -> Thing:
+    form = _form(flow)
+    form["properties"]["plan"]["enum"] = sorted(spec.plans)
+    words = f"{_first_line(flow)} Pick a plan of fleet {spec.fleet}."
+    return _deployment(spec, flow, f"{spec.fleet}.{flow.name}", words, form=form)
+
+
+def _for_all(spec: FleetSpec, flow: Flow[..., Any], entries: Sequence[Entry]) -> Thing:
+    form = _form(flow)
+    form["properties"]["plans"]["items"] = {"type": "string", "enum": sorted(spec.plans)}
+    return _deployment(
+        spec,
+        flow,
+        f"{spec.fleet}.{flow.name}",
+        f"{_first_line(flow)} For all plans of fleet {spec.fleet}; by hand, for some of them.",
+        form=form,
+        schedules={entry.slug: _schedule(spec, entry, {}) for entry in entries},
+        parameters={"fleet": spec.fleet},
+    )
+
+
+def _deployment(
+    spec: FleetSpec,
+    flow: Flow[..., Any],
+    name: str,
+    description: str,
+    *,
+    plan: str | None = None,
+    form: Mapping[str, Any] | None = None,
+    schedules: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Thing:
+    fields = {
+        "description": description,
+        "entrypoint": f"{flow.fn.__module__}.{flow.fn.__name__}",
+        "form": form or _form(flow),
+        "parameters": parameters or {},
+        "schedules": schedules or {},
+        "tags": [tag(spec.fleet), *([f"plan:{plan}"] if plan else [])],
+        "work_pool": spec.pool_name,
+        # In line: cancelling the newcomer would drop the monthly backup while the daily one still runs.
+        "one_at_a_time": bool(schedules),
+    }
+    return Thing(SORT, f"{flow.name}/{name}", fields, plan=plan)
+
+
+def _schedule(spec: FleetSpec, entry: Entry, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return {"cron": entry.cron, "timezone": spec.timezone, "parameters": dict(parameters)}
+
+
+def _form(flow: Flow[..., Any]) -> dict[str, Any]:
+    return copy.deepcopy(_form_of(flow))
+
+
+@cache
+def _form_of(flow: Flow[..., Any]) -> dict[str, Any]:
+    return parameter_schema(flow).model_dump(mode="json", exclude_unset=True)
+
+
+def _first_line(flow: Flow[..., Any]) -> str:
+    return (flow.description or "").strip().splitlines()[0]
