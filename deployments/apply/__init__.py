@@ -41,18 +41,18 @@ class Outlook:
         return tuple(sorted(named - self.spec.plans.keys()))
 
 
-def outlook(client: SyncPrefectClient, spec: FleetSpec) -> Outlook:
-    """Compare a server with a fleet; changes nothing.
+def outlook(client: SyncPrefectClient, spec: FleetSpec, sorts: Sequence[type[Sort]] = SORTS) -> Outlook:
+    """Compare a server with a fleet, or some sorts of things of it; changes nothing.
 
     Raises:
         ConfigurationError: something that is wanted is there already, and not this fleet's.
     """
-    sorts = tuple(sort() for sort in SORTS)
+    asked = tuple(sort() for sort in sorts)
     changes: list[Change] = []
     gone: list[Change] = []
     there: list[Thing] = []
     right = 0
-    for sort in sorts:
+    for sort in asked:
         wanted = sort.desired(spec)
         actual = sort.actual(client, spec)
         different, unwanted, alike = compare(wanted, actual)
@@ -60,7 +60,7 @@ def outlook(client: SyncPrefectClient, spec: FleetSpec) -> Outlook:
         changes += different
         gone = unwanted[::-1] + gone  # what names others goes before them
         right += alike
-    return Outlook(spec, tuple(changes), tuple(gone), right, tuple(there), sorts)
+    return Outlook(spec, tuple(changes), tuple(gone), right, tuple(there), asked)
 
 
 def carry_out(
@@ -80,10 +80,10 @@ def carry_out(
         _carry_out(client, seen, sort, [change for change in seen.gone if change.thing.sort == sort.name], told)
 
 
-def deploy(spec: FleetSpec) -> Outlook:
+def deploy(spec: FleetSpec, sorts: Sequence[type[Sort]] = SORTS) -> Outlook:
     """Bring the server that the settings name to the state of a fleet; what is gone from the file stays."""
     with get_client(sync_client=True) as client:
-        seen = outlook(client, spec)
+        seen = outlook(client, spec, sorts)
         carry_out(client, seen, remove=False)
     return seen
 

@@ -34,11 +34,11 @@ class LostRuns(Sort):
 
     def desired(self, spec: FleetSpec) -> Sequence[Thing]:
         """That one automation."""
-        return [Thing(self.name, f"{spec.fleet}: lost runs", _fields(automation(spec.fleet)))]
+        return [Thing(self.name, _name(spec.fleet), _fields(automation(spec.fleet)))]
 
     def actual(self, client: SyncPrefectClient, spec: FleetSpec) -> Sequence[Thing]:
         """The automation of that name, if it is there; whether it is paused is not looked at."""
-        found = client.read_automations_by_name(f"{spec.fleet}: lost runs")
+        found = client.read_automations_by_name(_name(spec.fleet))
         return [
             Thing(self.name, each.name, _fields(each), id=each.id, note={"enabled": each.enabled}) for each in found
         ]
@@ -73,11 +73,15 @@ def automation(fleet: str, silence: timedelta = SILENCE) -> AutomationCore:
     message = "No sign of life: its machine or its worker went away. What it left is swept by the plan's next run."
     action = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
     return AutomationCore(
-        name=f"{fleet}: lost runs",
+        name=_name(fleet),
         description=f"Marks runs of fleet {fleet} as crashed that no longer give a sign of life.",
         trigger=trigger,
         actions=[action],
     )
+
+
+def _name(fleet: str) -> str:
+    return f"Lost runs of {fleet}"
 
 
 def _fields(given: AutomationCore | Automation) -> dict[str, Any]:

@@ -15,14 +15,20 @@ from backproof.fleet import FleetSpec, timetable
 from backproof.fleet.timetable import Entry
 from deployments.apply.things import Thing
 from flows.backup import backup
+from flows.deadline import deadline
+from flows.replication import replication
 from flows.retention import retention
 from flows.verification import verification
 
 SORT = "deployment"
 BY_HAND: tuple[Flow[..., Any], ...] = (backup, verification)
 """Started by a person, for a plan picked from a list."""
-FOR_ALL: tuple[Flow[..., Any], ...] = (retention,)
+FOR_ALL: tuple[Flow[..., Any], ...] = (retention, replication)
 """On a schedule of the fleet's, over all plans or some."""
+
+
+BEHIND_THE_SCENES: tuple[Flow[..., Any], ...] = (deadline,)
+"""Started by other runs."""
 
 
 def tag(fleet: str) -> str:
@@ -32,11 +38,11 @@ def tag(fleet: str) -> str:
 
 def deployments(spec: FleetSpec) -> list[Thing]:
     """Per plan ``<plan>-backup`` with its schedules; for the whole fleet ``<fleet>.…``, whose forms list the plans."""
-    scheduled = {flow.name for flow in FOR_ALL}
-    entries = [entry for entry in timetable.of_fleet(spec) if entry.kind in scheduled]
+    entries = timetable.of_fleet(spec)
     return [
         *(_of_plan(spec, plan) for plan in spec.plans),
         *(_by_hand(spec, flow) for flow in BY_HAND),
+        *(_behind_the_scenes(spec, flow) for flow in BEHIND_THE_SCENES),
         *(_for_all(spec, flow, [entry for entry in entries if entry.kind == flow.name]) for flow in FOR_ALL),
     ]
 
@@ -73,6 +79,10 @@ def _for_all(spec: FleetSpec, flow: Flow[..., Any], entries: Sequence[Entry]) ->
         schedules={entry.slug: _schedule(spec, entry, {}) for entry in entries},
         parameters={"fleet": spec.fleet},
     )
+
+
+def _behind_the_scenes(spec: FleetSpec, flow: Flow[..., Any]) -> Thing:
+    return _deployment(spec, flow, f"{spec.fleet}.{flow.name}", f"{_first_line(flow)} Other runs start it.")
 
 
 def _deployment(

@@ -23,6 +23,8 @@ from backproof.fleet import FleetSpec, parse
 from blocks.notifications import block_name
 from deployments import alerts
 from deployments.apply import deploy
+from deployments.apply.deployments import Deployments
+from deployments.apply.work_pools import WorkPools
 from tasks import deadlines
 from tests.support.prefect_fixtures import eventually, text_of
 from tests.support.prefect_restarts import PASSWORD, RestartingServer
@@ -30,7 +32,6 @@ from tests.support.webhook import Webhook, webhook
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-POOL = "alerts"
 CANARY = "canary-of-a-webhook"
 FLEET = """
 fleet: alarmed
@@ -88,9 +89,7 @@ def client(server: RestartingServer) -> Iterator[SyncPrefectClient]:
 
 @pytest.fixture(scope="module")
 def applied(server: RestartingServer, spec: FleetSpec) -> alerts.Changes:
-    deploy(spec, POOL)
-    for deployment in alerts.deployments(spec):
-        deployment.apply(work_pool_name=POOL)
+    deploy(spec, [WorkPools, Deployments])
     with get_client(sync_client=True) as connected:
         return alerts.ensure(spec, connected)
 
