@@ -65,6 +65,11 @@ class Member(Record):
     sha256: str
     """Of its gzip bytes, so that it can be checked before it is unpacked."""
 
+    @property
+    def end(self) -> int:
+        """Where the next one starts."""
+        return self.offset + self.length
+
 
 class Table(Record):
     """One table's content, by digest."""

@@ -3,7 +3,9 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 
 from backproof.archive.chunks import Exactly
 from backproof.archive.encryption import KeyRing, Opened
@@ -74,7 +76,20 @@ class ArchiveReader:
             WrongKey: the ring does not open the archive.
             Damaged: it is not what was written.
         """
-        return unpack(member, self._gzip_bytes(member.offset, member.length))
+        return next(self.read_run([member]))
+
+    def read_run(self, members: Sequence[Member]) -> Iterator[bytes]:
+        """The plain SQL of members that lie one after the other, read at once and unpacked as they are asked for.
+
+        Raises:
+            ValueError: they do not lie so.
+            WrongKey, Damaged: as ``read``; of a member that is not what was written, when it is asked for.
+        """
+        if not members or not all(one.end == other.offset for one, other in pairwise(members)):
+            raise ValueError("members of a run lie one after the other")
+        start = members[0].offset
+        packed = memoryview(self._gzip_bytes(start, members[-1].end - start))
+        return (unpack(each, packed[each.offset - start : each.end - start]) for each in members)
 
     def gzip(self) -> Iterator[bytes]:
         """The whole archive decrypted: a ``.sql.gz``, a member at a time, each checked before it is handed on.
@@ -118,7 +133,8 @@ class ArchiveReader:
 
     def _gzip_bytes(self, offset: int, length: int) -> bytes | memoryview:
         if self._ring is None:
-            return self._stored(offset, length)
+            with self._stored(offset, length) as stored:
+                return stored.take(length)
         opened = self._header(self._ring)
         size = opened.header.frame_bytes
         first = offset // size
@@ -134,10 +150,9 @@ class ArchiveReader:
         frames: dict[int, bytes] = {index: frame for index, frame in kept.items() if frame is not None}
         if begin < end:
             length = layout.start(end - 1) + layout.length(end - 1) - layout.start(begin)
-            stored = self._stored(layout.start(begin), length)
-            for index in range(begin, end):
-                frames[index] = opened.frame(index, stored[: layout.length(index)])
-                stored = stored[layout.length(index) :]
+            with self._stored(layout.start(begin), length) as stored:
+                for index in range(begin, end):
+                    frames[index] = opened.frame(index, stored.take(layout.length(index)))
         self._kept.add({index: frames[index] for index in (first, last)})
         return [frames[index] for index in range(first, last + 1)]
 
@@ -151,12 +166,13 @@ class ArchiveReader:
     def _open(self, stored: Exactly, ring: KeyRing) -> Opened:
         return Opened.read(stored.take, self._manifest.stored_bytes, ring, self._manifest)
 
-    def _stored(self, start: int, length: int) -> memoryview:
+    @contextmanager
+    def _stored(self, start: int, length: int) -> Iterator[Exactly]:
+        """Just these bytes; whoever asks takes all of them."""
         stored = Exactly(self._read_range(start, length))
-        taken = stored.take(length)
+        yield stored
         if not stored.ended():
             raise Damaged(f"more than the {length} bytes asked for came from {start}", "The store is at fault.")
-        return taken
 
 
 def _needed(manifest: Manifest, ring: KeyRing | None) -> KeyRing | None:

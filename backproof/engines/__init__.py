@@ -114,6 +114,9 @@ class Source(Protocol):
     def read(self, member: Member) -> bytes:
         """One member's plain SQL, checked. From any thread."""
 
+    def read_run(self, members: Sequence[Member]) -> Iterator[bytes]:
+        """The same of members that lie one after the other: read at once, unpacked and checked when asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Grants:

@@ -1,8 +1,8 @@
-"""Data members over several connections: which may go side by side, and loading them with one read ahead of each."""
+"""Data members over several connections: which may go side by side, and loading them, the next being read meanwhile."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,6 +11,14 @@ from backproof.parallel.sessions import Sessions
 from backproof.records import Member
 
 C = TypeVar("C")
+T = TypeVar("T")
+
+HELD_BYTES = 24 * 1024 * 1024
+"""Gzip bytes read ahead, over all connections. Each request to S3 costs as much processor time as some MiB that it
+brings, and a far store's delay on top: members that lie one after the other are read by one."""
+
+SMALL_BYTES = 1024 * 1024
+"""Of rows: a table that takes no time worth planning for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,43 +59,43 @@ def lanes(
         none = member.table is None or apart(member.table)
         by_table.setdefault(None if none else member.table, []).append(member)
     serial = by_table.pop(None, [])
-    ordered = sorted(by_table.items(), key=lambda item: -sizes.get(item[0] or "", 0))
+    order = biggest_first(by_table, {table: sizes.get(table or "", 0) for table in by_table})
     if keep_order:
-        found = [Lane(tuple(members), in_order=True) for _, members in ordered]
+        found = [Lane(tuple(by_table[table]), in_order=True) for table in order]
     else:
-        found = [Lane((member,)) for _, members in ordered for member in members]
+        found = [Lane((member,)) for table in order for member in by_table[table]]
     return [Lane(tuple(serial)), *found] if serial else found
+
+
+def biggest_first(tables: Mapping[T, Sequence[Member]], sizes: Mapping[T, int]) -> list[T]:
+    """The tables in the order in which to begin them; small ones as they lie, so that many are read at once."""
+    return sorted(tables, key=lambda table: (-(sizes[table] // SMALL_BYTES), tables[table][0].offset))
 
 
 def load(
     sessions: Sessions[C],
-    read: Callable[[Member], bytes],
+    read_run: Callable[[Sequence[Member]], Iterator[bytes]],
     work: Iterable[Lane],
     jobs: int,
     take: Callable[[C, Turn, bytes], None],
     progress: Callable[[int], None],
 ) -> None:
-    """Load all lanes over ``jobs`` connections, each reading one member ahead of the server.
+    """Load all lanes over ``jobs`` connections, each with the next member unpacked and the next run read ahead.
 
     Args:
-        read: one member's plain SQL, from any thread.
+        read_run: the plain SQL of members that lie one after the other, from any thread.
         take: gives one member's text to the server, on a connection.
         progress: told the plain bytes of each member that was taken.
     """
-    queue = _Queue(work)
-    readers = ThreadPoolExecutor(jobs, thread_name_prefix="read")
+    queue = _Queue(work, jobs)
+    # For each connection one that reads a run, and one that unpacks a member of the run before.
+    readers = ThreadPoolExecutor(2 * jobs, thread_name_prefix="read")
 
     def worker(connection: C) -> None:
-        ahead: Future[bytes] | None = None
-        current = queue.next(None)
-        while current is not None:
+        for turn, plain in _texts(queue, read_run, readers):
             sessions.check()
-            plain = (ahead or readers.submit(read, current.member)).result()
-            following = queue.next(current)
-            ahead = readers.submit(read, following.member) if following is not None else None
-            take(connection, current, plain)
-            progress(current.member.plain_bytes)
-            current = following
+            take(connection, turn, plain)
+            progress(turn.member.plain_bytes)
 
     try:
         sessions.together([worker] * jobs)
@@ -96,22 +104,66 @@ def load(
         readers.shutdown(wait=not sessions.stopped.is_set(), cancel_futures=True)
 
 
-class _Queue:
-    """Lanes waiting to be loaded; a worker that began a lane keeps it."""
+def _texts(
+    queue: "_Queue", read_run: Callable[[Sequence[Member]], Iterator[bytes]], readers: ThreadPoolExecutor
+) -> Iterator[tuple[Turn, bytes]]:
+    """One worker's turns, each with its text."""
 
-    def __init__(self, work: Iterable[Lane]) -> None:
+    def reading(run: list[Turn]) -> Future[Iterator[bytes]]:
+        return readers.submit(read_run, [turn.member for turn in run])
+
+    if not (run := queue.next()):
+        return
+    unpacked = readers.submit(_first, texts := reading(run))
+    while run:
+        following = queue.next()
+        coming = reading(following) if following else None
+        for turn in run:
+            plain = unpacked.result()
+            if turn is not run[-1]:
+                unpacked = readers.submit(_first, texts)
+            elif coming is not None:
+                unpacked = readers.submit(_first, texts := coming)
+            yield turn, plain
+        run = following
+
+
+def _first(texts: "Future[Iterator[bytes]]") -> bytes:
+    return next(texts.result())
+
+
+class _Queue:
+    """Lanes waiting to be loaded, handed out in runs of members that lie one after the other.
+
+    A worker that began a lane keeps it. Towards the end runs get shorter, so that all workers end together.
+    """
+
+    def __init__(self, work: Iterable[Lane], jobs: int) -> None:
         self._lanes = deque(deque(_turns(lane)) for lane in work if lane.members)
+        self._left = sum(turn.member.length for lane in self._lanes for turn in lane)
+        self._jobs = jobs
         self._lock = threading.Lock()
         self._mine: dict[int, deque[Turn]] = {}
 
-    def next(self, current: Turn | None) -> Turn | None:
+    def next(self) -> list[Turn]:
+        """What the calling worker is to load next; nothing at the end."""
+        me, run = threading.get_ident(), list[Turn]()
         with self._lock:
-            me = threading.get_ident()
-            if current is None or not self._mine[me]:
-                if not self._lanes:
-                    return None
-                self._mine[me] = self._lanes.popleft()
-            return self._mine[me].popleft()
+            room = min(HELD_BYTES, self._left) // (2 * self._jobs)
+            while (lane := self._mine.get(me) or self._first()) and (not run or _follows(run[-1], lane[0], room)):
+                if not self._mine.get(me):
+                    self._mine[me] = self._lanes.popleft()
+                run.append(lane.popleft())
+                room -= run[-1].member.length
+                self._left -= run[-1].member.length
+        return run
+
+    def _first(self) -> "deque[Turn] | None":
+        return self._lanes[0] if self._lanes else None
+
+
+def _follows(last: Turn, coming: Turn, room: int) -> bool:
+    return last.member.end == coming.member.offset and coming.member.length <= room
 
 
 def _turns(lane: Lane) -> Iterable[Turn]:

@@ -28,6 +28,9 @@ class MemorySource:
         self.read_members.append(member)
         return self.texts[member.offset]
 
+    def read_run(self, members: Sequence[Member]) -> Iterator[bytes]:
+        return map(self.read, members)
+
     def replaced(self, change: Callable[[Member, bytes], bytes]) -> "MemorySource":
         """The same, with the text of members changed: what a forger, or a fault, would have made of it."""
         texts = {member.offset: change(member, self.texts[member.offset]) for member in self.manifest.members}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from backproof.archive.encryption import KeyRing
 from backproof.archive.writer import ArchiveWriter
 from backproof.engines import Piece
-from backproof.errors import ConnectionLost, DumpFailed
+from backproof.errors import ConnectionLost, Damaged, DumpFailed
 from tests.support.archives import KEY, SHOP, make, ranges, rows_of, sql
 
 CONTEXT = {"plan": "shop", "backup": "backup_2025-11-07_020000", "kind": "daily"}
@@ -133,6 +133,32 @@ def test_neighbours_do_not_fetch_the_same_frame_again() -> None:
         reader.read(member)
     frames = archive.manifest.gzip_bytes // 4096 + 1
     assert len(source.asked) <= frames + 1
+
+
+@pytest.mark.parametrize("ring", [None, KeyRing(KEY)], ids=["plain", "encrypted"])
+def test_members_that_lie_together_are_read_by_one_request(ring: KeyRing | None) -> None:
+    archive = make([rows_of("t", b"%d\n" % index * 90) for index in range(30)], ring, frame_bytes=64)
+    source = ranges(archive.stored)
+    reader = archive.reader()
+    reader._read_range = source
+    members = archive.manifest.members
+    reader.read(members[0])
+    source.asked.clear()
+    assert list(reader.read_run(members[3:20])) == [archive.reader().read(member) for member in members[3:20]]
+    assert len(source.asked) == 1
+    for none in ([], [members[4], members[3]], [members[3], members[5]]):
+        with pytest.raises(ValueError, match="one after the other"):
+            reader.read_run(none)
+
+
+def test_of_a_run_what_comes_before_a_damaged_member_is_read() -> None:
+    archive = make([rows_of("t", b"%d\n" % index) for index in range(9)], None)
+    stored = bytearray(archive.stored)
+    stored[archive.manifest.members[5].offset + 12] ^= 1
+    texts = archive.reader(bytes(stored)).read_run(archive.manifest.members)
+    assert len([next(texts) for _ in range(5)]) == 5
+    with pytest.raises(Damaged):
+        next(texts)
 
 
 def test_many_threads_read_members_at_once() -> None:

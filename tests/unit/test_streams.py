@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from itertools import groupby
 
 import pytest
 
@@ -52,3 +53,32 @@ def test_leaving_early_ends_the_threads() -> None:
     next(drawn)
     drawn.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+def test_pieces_of_a_stream_come_several_in_a_row() -> None:
+    held = 2 * 5 * len(b"0")  # five pieces of each stream
+    arrived = [item.table for item in interleave([stream("a", 10), stream("b", 10)], held_bytes=held)]
+    runs = [len(list(run)) for _, run in groupby(arrived)]
+    assert sum(runs) == 20
+    # Whichever thread is first: one that holds all it may is drawn from for as much, unless another has to wait.
+    assert len(runs) < 12
+
+
+def test_a_stream_that_rests_holds_up_no_other() -> None:
+    go_on = threading.Event()
+
+    def resting() -> Iterator[Piece]:
+        yield piece("a", 0)
+        assert go_on.wait(60)
+        yield piece("a", 1)
+
+    drawn = interleave([resting(), stream("b", 1000)], held_bytes=8)
+    others = sum(next(drawn).table == "b" for _ in range(900))
+    assert others >= 899
+    go_on.set()
+    assert sum(item.table == "a" for item in drawn) == 2 - (900 - others)
+
+
+def test_a_piece_longer_than_may_be_held_passes() -> None:
+    long = Piece("data", "a", ("n",), 1, b"", bytes(100), b"")
+    assert [len(item.body) for item in interleave([iter([long, long]), iter([long])], held_bytes=10)] == [100] * 3

@@ -94,7 +94,7 @@ def load(
     by_table = {name: each if taking.local_rows else each.by_insert() for name, each in tables.items()}
     lanes, alone = _lanes(holding, by_table, jobs, keep_order)
     loading = _Loading(sessions, by_table, alone, Counter(member.table or "" for member in holding), taking, filled)
-    parallel.load(sessions, source.read, lanes, jobs, loading.take, progress)
+    parallel.load(sessions, source.read_run, lanes, jobs, loading.take, progress)
     for member in members:
         if not member.rows:
             progress(member.plain_bytes)
@@ -113,7 +113,7 @@ def _lanes(
         by_table.setdefault(member.table or "", []).append(member)
     sizes = {name: sum(member.plain_bytes for member in own) for name, own in by_table.items()}
     share = sum(sizes.values()) / jobs
-    order = sorted(by_table, key=lambda name: -sizes[name])
+    order = parallel.biggest_first(by_table, sizes)
     whole = [
         name
         for name in order

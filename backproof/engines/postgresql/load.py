@@ -46,7 +46,7 @@ def load(
     def take(connection: Connection, turn: Turn, plain: bytes) -> None:
         _load_member(sessions, connection, turn, plain, keep)
 
-    parallel.load(sessions, source.read, work, jobs, take, progress)
+    parallel.load(sessions, source.read_run, work, jobs, take, progress)
 
 
 def _load_member(
