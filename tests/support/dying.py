@@ -26,6 +26,7 @@ from backproof.fleet import Fleet
 from backproof.fleet.loading import parse
 from backproof.operations.copy import copy
 from backproof.operations.prove import prove
+from backproof.operations.replicate import bring, survey
 from backproof.operations.restore import restore
 from backproof.operations.seal import seal
 from tests.support.fleets import PLAN
@@ -58,12 +59,23 @@ def run_restore(fleet: Fleet, progress: Progress) -> None:
     restore(fleet, PLAN, "latest", beside(fleet), progress=progress)
 
 
+def run_replication(fleet: Fleet, progress: Progress) -> None:
+    for step in survey(fleet, PLAN).steps:
+        bring(fleet, PLAN, step, progress)
+
+
 def beside(fleet: Fleet) -> str:
     """The database that a restore makes."""
     return f"{fleet.target(PLAN).database}_beside"
 
 
-OPERATIONS = {"seal": run_seal, "copy": run_copy, "proof": run_proof, "restore": run_restore}
+OPERATIONS = {
+    "seal": run_seal,
+    "copy": run_copy,
+    "proof": run_proof,
+    "restore": run_restore,
+    "replicate": run_replication,
+}
 
 
 def load(file: Path) -> Fleet:

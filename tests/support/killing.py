@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +75,11 @@ def moments(count: int, begin: float = 0.0) -> list[Moment]:
     return [Moment(begin + (1 - begin) * (n + 0.5) / count, by[n % 2], whom[n % len(whom)]) for n in range(count)]
 
 
+def each_step(steps: int) -> list[Moment]:
+    """Every moment that is counted, one by one; our process alone dies."""
+    return [Moment((number + 0.5) / (steps + 1)) for number in range(steps + 1)]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a death left."""
@@ -83,6 +88,71 @@ class Outcome:
     """``half``: what does not count and says so, an archive without its manifest or an unfinished database."""
     resumed: bool
     """The next run went on from what lay there."""
+
+
+class Dying:
+    """A process that does one operation again and again, and is killed at it; see ``tests.support.dying``."""
+
+    def __init__(self, file: Path, operation: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.dying", str(file), operation],
+            cwd=CHECKOUT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        whole = self.run(None)
+        self.steps: int = whole["steps"]
+        """So many things a whole run does."""
+        self.seconds: float = whole["seconds"]
+
+    def close(self) -> None:
+        """No more deaths."""
+        self._process.kill()
+        self._process.communicate()
+
+    def run(self, moment: Moment | None, token: str = "LC_NOBODY=1") -> dict[str, Any]:
+        """The operation in a process of its own; returns what it told, its pid, and whether it was late to die."""
+        by_steps = moment is not None and moment.by == "steps"
+        step = int(moment.at * self.steps) if moment and by_steps else None
+        order = {"token": token, "step": step, "whom": moment.whom if moment else ""}
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        told = self._told()
+        if moment and not by_steps:
+            time.sleep(moment.at * self.seconds)
+            kill(told["pid"], moment.whom)
+        while "ended" not in told:
+            told |= self._told()
+        told["late"] = moment is not None and "steps" in told and (step is None or told["steps"] < step)
+        if moment and moment.whom == "tool" and not by_steps:
+            told["late"] = told.get("seconds", 1e9) < moment.at * self.seconds
+        if moment is None:
+            assert not told["error"], told["error"]
+        return told
+
+    def die(self, moment: Moment, reset: Callable[[], None]) -> tuple[dict[str, Any], str]:
+        """One death; what it told, and the variable that all its programs inherited.
+
+        Args:
+            moment: when, and who.
+            reset: puts everything back where a run was faster than its death.
+        """
+        for _ in range(8):
+            token = f"LC_BACKPROOF_TEST={token_hex(8)}"  # passed on to every program that is started
+            ran = self.run(moment, token)
+            if not ran["late"]:
+                assert not ran.get("unexpected"), ran["unexpected"]
+                return ran, token
+            self.steps, self.seconds = ran["steps"], ran["seconds"]
+            reset()
+        raise AssertionError(f"eight runs were faster than their death at {moment}")
+
+    def _told(self) -> dict[str, Any]:
+        assert self._process.stdout
+        found: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return found
 
 
 @dataclass
@@ -116,21 +186,22 @@ class Victim:
         self.content = content(self.fleet, self.live)
         self._rows = self._fingerprint(self.live)
         self._databases = self.kind.databases(self.live)
-        self._dying = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.dying", str(file), self.operation],
-            cwd=CHECKOUT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        whole = self._run(None)
-        self.steps, self.seconds = whole["steps"], whole["seconds"]
+        self._dying = Dying(file, self.operation)
         self.reset()
+
+    @property
+    def steps(self) -> int:
+        """So many things a whole run does."""
+        return self._dying.steps
+
+    @property
+    def seconds(self) -> float:
+        """How long a whole run takes."""
+        return self._dying.seconds
 
     def close(self) -> None:
         """No more deaths."""
-        self._dying.kill()
-        self._dying.communicate()
+        self._dying.close()
 
     def kill(self, moment: Moment) -> Outcome:
         """One death and what comes after it.
@@ -138,16 +209,7 @@ class Victim:
         Raises:
             AssertionError: something was lost, or left, or is not what it says.
         """
-        for _ in range(8):
-            token = f"LC_BACKPROOF_TEST={token_hex(8)}"  # passed on to every program that is started
-            ran = self._run(moment, token)
-            if not ran["late"]:
-                break
-            self.steps, self.seconds = ran["steps"], ran["seconds"]
-            self.reset()
-        else:
-            raise AssertionError(f"eight runs were faster than their death at {moment}")
-        assert not ran.get("unexpected"), ran["unexpected"]
+        ran, token = self._dying.die(moment, self.reset)
         sweep(self.fleet, PLAN)
         self._expect_nothing_left(ran["pid"], token)
         self._expect_nothing_lost()
@@ -173,32 +235,6 @@ class Victim:
             proof = prove(self.fleet, PLAN, backup, first)
             assert proof.verdict == "passed", proof.reason
         return backup
-
-    def _run(self, moment: Moment | None, token: str = "LC_NOBODY=1") -> dict[str, Any]:
-        """The operation in a process of its own; returns what it told, its pid, and whether it was late to die."""
-        by_steps = moment is not None and moment.by == "steps"
-        step = int(moment.at * self.steps) if moment and by_steps else None
-        order = {"token": token, "step": step, "whom": moment.whom if moment else ""}
-        assert self._dying.stdin
-        self._dying.stdin.write(json.dumps(order) + "\n")
-        self._dying.stdin.flush()
-        told = self._told()
-        if moment and not by_steps:
-            time.sleep(moment.at * self.seconds)
-            kill(told["pid"], moment.whom)
-        while "ended" not in told:
-            told |= self._told()
-        told["late"] = moment is not None and "steps" in told and (step is None or told["steps"] < step)
-        if moment and moment.whom == "tool" and not by_steps:
-            told["late"] = told.get("seconds", 1e9) < moment.at * self.seconds
-        if moment is None:
-            assert not told["error"], told["error"]
-        return told
-
-    def _told(self) -> dict[str, Any]:
-        assert self._dying.stdout
-        found: dict[str, Any] = json.loads(self._dying.stdout.readline())
-        return found
 
     def _expect_nothing_lost(self) -> None:
         self.before.expect_untouched(self.fleet, PLAN)
@@ -253,7 +289,7 @@ class Victim:
     def _succeed(self) -> None:
         begun = time.monotonic()
         OPERATIONS[self.operation](self.fleet, lambda _: None)
-        self.seconds = time.monotonic() - begun  # as fast as the machine is now
+        self._dying.seconds = time.monotonic() - begun  # as fast as the machine is now
 
     def _manifests_before(self) -> int:
         names = [parse(key) for held in self.before.stores.values() for key in held]

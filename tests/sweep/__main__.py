@@ -1,9 +1,10 @@
-"""``make sweep``: kill -9 at many evenly spread moments of a seal, a copy, a proof and a restore; see what is left.
+"""``make sweep``: kill -9 at many moments of a seal, a copy, a proof, a restore, a replication; see what is left.
 
-``python -m tests.sweep --engine postgresql,mariadb --operation seal,copy,proof,restore --moments 50``
+``python -m tests.sweep --engine postgresql,mariadb --operation seal,copy,proof,restore,replicate --moments 50``
 
 Half of the moments are counted in what the process does, half in seconds. Who dies takes turns: our process alone, with
-all that it started, or one of its programs. Ends with a table, and with 1 where anything was lost, left or mistaken.
+all that it started, or one of its programs. ``--moments all`` takes each step that is counted. A replication
+knows no engine. Ends with a table, and with 1 where anything was lost, left or mistaken.
 """
 
 import argparse
@@ -18,11 +19,15 @@ from typing import Any
 
 from deployments.servers.seaweedfs import S3Server, start
 from tests.support.fleets import described
-from tests.support.killing import Moment, Victim, moments
+from tests.support.killing import Victim, each_step, moments
+from tests.support.killing_replication import ReplicationVictim
 from tests.support.kinds import KINDS, Kind
+from tests.support.replicas import folder as near
+from tests.support.replicas import region
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
 
 OPERATIONS = ("seal", "copy", "proof", "restore")
+REPLICATE = "replicate"
 COLUMNS = ("engine", "operation", "moments", "committed", "half", "nothing", "resumed", "violations", "one run")
 
 
@@ -35,14 +40,20 @@ def main(arguments: list[str]) -> int:
         (folder / "s3").mkdir()
         s3 = start(folder / "s3", ACCESS_KEY, SECRET_KEY, [BUCKET])
         stack.callback(s3.stop)
-        for engine in options.engine.split(","):
+        operations = options.operation.split(",")
+        for engine in options.engine.split(",") if set(operations) - {REPLICATE} else []:
             with served(kinds[engine]) as description:
-                for operation in options.operation.split(","):
-                    place = folder / f"{engine}-{operation}"
-                    place.mkdir()
-                    fleet = description(place, s3)
-                    with closing(Victim(kinds[engine], fleet, place, operation, {"far": s3})) as victim:
-                        found.append(swept(victim, moments(options.moments, options.begin)))
+                for operation in operations:
+                    if operation != REPLICATE:
+                        place = folder / f"{engine}-{operation}"
+                        place.mkdir()
+                        fleet = description(place, s3)
+                        with closing(Victim(kinds[engine], fleet, place, operation, {"far": s3})) as victim:
+                            found.append(swept(victim, f"{engine} {operation}", options))
+        if REPLICATE in operations:
+            stores = {"near": near(folder / "near"), "one": region(s3, "one"), "two": region(s3, "two")}
+            with closing(ReplicationVictim(stores, folder, {"one": s3, "two": s3})) as victim:
+                found.append(swept(victim, f"- {REPLICATE}", options))
     print("\n".join(table(found)))
     return 1 if any(row["violations"] for row in found) else 0
 
@@ -50,8 +61,8 @@ def main(arguments: list[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m tests.sweep", description=__doc__)
     made.add_argument("--engine", default=",".join(kind.engine for kind in KINDS))
-    made.add_argument("--operation", default=",".join(OPERATIONS))
-    made.add_argument("--moments", type=int, default=50, help="of each operation on each engine")
+    made.add_argument("--operation", default=",".join((*OPERATIONS, REPLICATE)))
+    made.add_argument("--moments", default="50", help="of each operation on each engine; all: each step of it")
     made.add_argument("--begin", type=float, default=0.0, help="spread them from here on, such as 0.9: the last tenth")
     return made
 
@@ -78,10 +89,10 @@ def served(kind: Kind) -> Iterator[Any]:
         yield description
 
 
-def swept(victim: Victim, at: list[Moment]) -> dict[str, Any]:
+def swept(victim: Victim | ReplicationVictim, what: str, options: argparse.Namespace) -> dict[str, Any]:
     """All deaths of one operation, as a row of the table."""
     begun, outcomes, resumed, violations = time.monotonic(), Counter[str](), 0, 0
-    what = f"{victim.kind} {victim.operation}"
+    at = each_step(victim.steps) if options.moments == "all" else moments(int(options.moments), options.begin)
     for number, moment in enumerate(at, 1):
         try:
             outcome = victim.kill(moment)
@@ -96,7 +107,8 @@ def swept(victim: Victim, at: list[Moment]) -> dict[str, Any]:
         told(f"{what} {number}/{len(at)} ({spent:.0f} s): {moment}: {outcome.left}", end="\r")
     print(file=sys.stderr)
     left = {each: outcomes[each] for each in ("committed", "half", "nothing")}
-    named = {"engine": victim.kind.engine, "operation": victim.operation, "moments": len(at)}
+    engine, operation = what.split()
+    named = {"engine": engine, "operation": operation, "moments": len(at)}
     return {**named, **left, "resumed": resumed, "violations": violations, "one run": f"{victim.seconds:.1f} s"}
 
 
