@@ -56,7 +56,10 @@ def said(brought: Brought) -> str:
     if brought.source is not None:
         seconds = brought.timing.elapsed_seconds
         speed = f", {rate}" if (rate := words.rate(brought.copied_bytes, seconds)) else ""
-        parts.append(f"{words.size(brought.copied_bytes)} from {brought.source} in {words.duration(seconds)}{speed}")
+        how = ", by the store itself" if brought.server_side else ""
+        parts.append(
+            f"{words.size(brought.copied_bytes)} from {brought.source}{how} in {words.duration(seconds)}{speed}"
+        )
     elif brought.manifest:
         parts.append("the archive was there and is the same; its manifest is written")
     if brought.proofs:

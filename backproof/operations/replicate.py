@@ -34,6 +34,8 @@ class Brought(Record):
     source: str | None
     """None: nothing was copied; the archive was there already, and is the one, or no copy of it is good."""
     copied_bytes: int
+    server_side: bool
+    """The store copied them itself: they did not pass through us."""
     manifest: bool
     """It was missing, and is written."""
     proofs: int
@@ -108,6 +110,7 @@ def bring(fleet: Fleet, plan: str, step: Step, progress: Progress = no_progress,
         target=step.target,
         source=carried.source,
         copied_bytes=carried.copied_bytes,
+        server_side=carried.server_side,
         manifest=step.manifest and there,
         proofs=written,
         passed_over=tuple(carried.passed_over),
@@ -122,6 +125,7 @@ class _Carried:
     def __init__(self) -> None:
         self.source: str | None = None
         self.copied_bytes = 0
+        self.server_side = False
         self.passed_over: list[str] = []
         self.alarms: list[Alarm] = []
 
@@ -139,6 +143,7 @@ class _Reading:
     """The bytes of one copy, checked as they pass; remembers whether it was the copy that failed."""
 
     def __init__(self, store: Store, archive: str, manifest: Manifest, progress: Progress) -> None:
+        self.store = store
         self._chunks = checked(store.read(archive), manifest)
         self._progress = progress
         self.error: BackproofError | None = None
@@ -159,27 +164,46 @@ def _copy(
     """From the first source that is good to the target, and checked there; False where all of them are damaged."""
     archive = key(documents.archive_name(manifest))
     refused: list[BackproofError] = []
-    for source in sources:
+    bad: set[str] = set()
+    for way, source in [(way, source) for way in (_fetch, _stream) for source in sources]:
+        if source in bad:
+            continue
         reading = _Reading(fleet.store(source), archive, manifest, progress)
         try:
-            told = place.resume(archive, reading, manifest.stored_bytes)
+            told = way(place, archive, reading, manifest)
         except AlreadyExists:
             _check(place, manifest, progress)
             return True
         except BackproofError as error:
             if reading.error is not error:
                 raise
+            bad.add(source)
             refused.append(error)
             carried.refuse(manifest, source, error)
             continue
+        if told is None:
+            continue
         if not told:
             _check(place, manifest, progress)
-        carried.source, carried.copied_bytes = source, manifest.stored_bytes
+        carried.source, carried.copied_bytes, carried.server_side = source, manifest.stored_bytes, way is _fetch
         return True
     unread = [error for error in refused if not isinstance(error, Damaged)]
     if unread:  # what passes on its own is worth another try
         raise next((error for error in unread if isinstance(error, Transient)), unread[0])
     return False
+
+
+def _fetch(place: Store, archive: str, reading: _Reading, manifest: Manifest) -> bool | None:
+    """Without the bytes passing through us, where that can be had."""
+    try:
+        return place.fetch(archive, reading.store, manifest.stored_bytes, manifest.stored_sha256)
+    except Damaged as error:
+        reading.error = error
+        raise
+
+
+def _stream(place: Store, archive: str, reading: _Reading, manifest: Manifest) -> bool | None:
+    return place.resume(archive, reading, manifest.stored_bytes)
 
 
 def _check(place: Store, manifest: Manifest, progress: Progress) -> None:

@@ -81,6 +81,17 @@ class Store(Protocol):
             Whether the store has told SHA-256 of what it holds, and it is that of ``chunks``. Else only reading shows.
         """
 
+    def fetch(self, key: str, source: "Store", length: int, sha256: str) -> bool | None:
+        """Have the store itself copy an object from another, so that its bytes do not pass through us. Put-once too.
+
+        Returns:
+            As ``resume``; None where these two stores can't, and nothing was written.
+
+        Raises:
+            AlreadyExists: the key is taken.
+            Damaged: what lies in ``source`` has another SHA-256; nothing was written.
+        """
+
     def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes ``start:start+length`` (to the end where ``length`` is None), in chunks of about 1 MiB."""
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backproof.errors import Damaged, NotFound
-from backproof.stores import Stored, folders
+from backproof.stores import Store, Stored, folders
 from backproof.stores.disk_errors import told
 from backproof.stores.keys import checked, checked_prefix, is_key
 from backproof.stores.probing import write_read_delete
@@ -69,6 +69,10 @@ class LocalStore:
             with Resumable(way[-1], _leaf(key), place, length, room) as unfinished:
                 self._written(key, chunks, unfinished, way)
         return False
+
+    def fetch(self, key: str, source: Store, length: int, sha256: str) -> bool | None:
+        """A folder can't."""
+        return None
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes ``start:start+length``; what stands in the way is raised when the first chunk is asked for."""

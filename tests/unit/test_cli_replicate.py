@@ -23,6 +23,7 @@ BROUGHT = Brought(
     target="far",
     source="near",
     copied_bytes=4_213_544,
+    server_side=False,
     manifest=True,
     proofs=1,
     passed_over=(),

@@ -17,7 +17,7 @@ from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from backproof.stores import Stored
+from backproof.stores import Store, Stored
 from backproof.stores.keys import checked, checked_prefix
 from backproof.stores.probing import write_read_delete
 
@@ -107,6 +107,12 @@ class S3Store:
     def resume(self, key: str, chunks: Iterable[bytes], length: int) -> bool:
         """Write one object, once; parts that an interrupted call has sent, and S3 has kept, are not sent again."""
         return self._bucket.resume(checked(key), chunks, length)
+
+    def fetch(self, key: str, source: Store, length: int, sha256: str) -> bool | None:
+        """Have S3 copy it, where both stores are of one service; our credentials here must be able to read there."""
+        if not isinstance(source, S3Store) or source._access.endpoint_url != self._access.endpoint_url:
+            return None
+        return self._bucket.fetch(checked(key), source._bucket, length, sha256)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes ``start:start+length``; what stands in the way is raised when the first chunk is asked for."""

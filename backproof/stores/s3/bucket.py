@@ -6,13 +6,21 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from backproof.errors import AccessDenied, ConfigurationError, NotFound, StoreUnavailable
+from backproof.errors import (
+    AccessDenied,
+    BackproofError,
+    ConfigurationError,
+    Damaged,
+    NotFound,
+    StoreUnavailable,
+)
 from backproof.stores import Stored
 from backproof.stores.keys import is_key
 from backproof.stores.s3 import Access, notes
 from backproof.stores.s3.client import connect
 from backproof.stores.s3.download import Download
 from backproof.stores.s3.errors import already_there, told
+from backproof.stores.s3.fetching import Fetch
 from backproof.stores.s3.locks import lock_in
 from backproof.stores.s3.resumption import Resumption
 from backproof.stores.s3.upload import NOT_TO_BE_TRUSTED, Upload
@@ -53,6 +61,24 @@ class Bucket:
             raise already_there(place)
         upload = Resumption(self._client, self._hurried, self._target(key), self._options, place, left=self._left(key))
         return upload.resume(chunks, length)
+
+    def fetch(self, key: str, origin: "Bucket", length: int, sha256: str) -> bool | None:
+        """Have S3 fetch one object from another bucket; None where that can't be had."""
+        place = self._place(key)
+        if self.head(key):
+            raise already_there(place)
+        try:
+            with told("s3:GetObject", origin._place(key)):
+                found = origin._client.head_object(**origin._target(key))
+            named = {"left": self._left(key), "origin": origin._target(key), "etag": found["ETag"]}
+            fetch = Fetch(self._client, self._hurried, self._target(key), self._options, place, **named)
+            return fetch.fetch(length, sha256) if found["ContentLength"] == length else None
+        except Damaged:
+            raise
+        except BackproofError:
+            # Whatever stands in the way (a right of ours at the origin, a server that lacks this, a slow one) may not
+            # stand in the way of bytes that pass through us; where it does, they tell it.
+            return None
 
     def read(self, key: str, start: int, length: int | None) -> Iterator[bytes]:
         """A range of one object."""
