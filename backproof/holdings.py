@@ -4,7 +4,7 @@
 backups too: a key costs a microsecond here. What a name says of a proof is only a hint where to look.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -80,30 +80,41 @@ class Holdings:
     found: tuple[Held, ...]
     """In no order."""
     skews: dict[str, timedelta]
-    """How far the clock of each store is ahead of this machine's."""
+    """How far the clock of each store that was asked is ahead of this machine's."""
     unlisted: dict[str, BackproofError]
     """The stores that could not be listed whole, or did not tell the time."""
 
 
 def holdings(fleet: Fleet, plan: str, now: Callable[[], datetime]) -> Holdings:
     """List every store of a plan, all at the same time."""
-    names = fleet.plan(plan).stores
-    with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="list") as pool:
-        listed = list(pool.map(lambda name: _listed(fleet.store(name), plan, now), names))
+    return _of(fleet, plan, fleet.plan(plan).stores, lambda store: store.clock() - now())
+
+
+def listed(fleet: Fleet, plan: str, stores: Sequence[str]) -> Holdings:
+    """List some stores and ask none for its time, which a folder tells only to who may write there."""
+    return _of(fleet, plan, stores, lambda _: None)
+
+
+def _of(fleet: Fleet, plan: str, stores: Sequence[str], skew: Callable[[Store], timedelta | None]) -> Holdings:
+    with ThreadPoolExecutor(max_workers=max(1, len(stores)), thread_name_prefix="list") as pool:
+        found = list(pool.map(lambda name: _listed(fleet.store(name), plan, skew), stores))
     known: dict[str, Held | None] = {}
     skews, unlisted = {}, {}
-    for store, given in zip(names, listed, strict=True):
+    for store, given in zip(stores, found, strict=True):
         if isinstance(given, BackproofError):
             unlisted[store] = given
             continue
-        skews[store], objects = given
-        _put_together(store, objects, known)
+        if given[0] is not None:
+            skews[store] = given[0]
+        _put_together(store, given[1], known)
     return Holdings(tuple(held for held in known.values() if held is not None), skews, unlisted)
 
 
-def _listed(store: Store, plan: str, now: Callable[[], datetime]) -> tuple[timedelta, list[Stored]] | BackproofError:
+def _listed(
+    store: Store, plan: str, skew: Callable[[Store], timedelta | None]
+) -> tuple[timedelta | None, list[Stored]] | BackproofError:
     try:
-        return store.clock() - now(), list(store.list(f"{plan}/"))
+        return skew(store), list(store.list(f"{plan}/"))
     except BackproofError as error:
         return error
 

@@ -31,6 +31,7 @@ _COMMANDS = {
     "backup": "runs",
     "verify": "runs",
     "replicate": "replicating",
+    "status": "status",
     "list": "backups",
     "show": "backups",
     "restore": "restoring",

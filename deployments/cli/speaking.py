@@ -27,15 +27,26 @@ def print_json(document: Document) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Rows under their headings; without a terminal, plain and unwrapped. ``right`` names columns of numbers."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    colours: Mapping[str, str] | None = None,
+) -> None:
+    """Rows under their headings; without a terminal, plain and unwrapped.
+
+    Args:
+        right: names of columns of numbers.
+        colours: of cells that are just such a word.
+    """
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(visible(cell) for cell in row))
+        table.add_row(*(Text(visible(cell), (colours or {}).get(cell, "")) for cell in row))
     _print(table)
 
 
@@ -59,6 +70,11 @@ def print_facts(facts: Mapping[str, str]) -> None:
 def say(text: str) -> None:
     """One line or paragraph of the result."""
     click.echo("\n".join(visible(line) for line in text.split("\n")))
+
+
+def say_marked(mark: str, text: str, colours: Mapping[str, str]) -> None:
+    """The same, behind a word that has a colour."""
+    click.echo(f"{_coloured(mark, colours[mark])}: {visible(text)}")
 
 
 def warn(text: str) -> None:

@@ -306,6 +306,13 @@ def test_a_backup_without_its_last_store_is_safe_but_degraded(shop: Shop) -> Non
     assert run["proof"]["store"] == "near"
 
 
+def test_status_reads_a_real_backup(shop: Shop) -> None:
+    found = shop.answer("status")
+    check_keys(found, example("status"))
+    assert found["plans"][0]["rpo_met"]
+    assert shop.run("status", "shop").stdout.startswith("Plan ")
+
+
 def test_list_goes_on_without_a_store_and_fails_without_any(shop: Shop) -> None:
     def lose(*names: str) -> Callable[[dict[str, Any]], None]:
         def change(fleet: dict[str, Any]) -> None:
