@@ -16,6 +16,7 @@ deletes it.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, get_args
 
 from backproof.records import Kind, Verdict
@@ -84,6 +85,7 @@ class Name:
         return Name(self.plan, self.kind, self.taken_at, part)
 
 
+@lru_cache(4096)
 def backup_id(taken_at: datetime) -> str:
     """``backup_2025-11-07_020000``: UTC, cut to the second."""
     return f"backup_{_moment(_to_the_second(taken_at))}"
@@ -152,6 +154,8 @@ def _part(suffix: str) -> Part | None:
 def _to_the_second(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone")
+    if moment.tzinfo is UTC and not moment.microsecond:
+        return moment
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
