@@ -26,6 +26,7 @@ from backproof.fleet import Fleet
 from backproof.fleet.loading import parse
 from backproof.operations.copy import copy
 from backproof.operations.prove import prove
+from backproof.operations.prune import prune
 from backproof.operations.replicate import bring, survey
 from backproof.operations.restore import restore
 from backproof.operations.seal import seal
@@ -64,6 +65,11 @@ def run_replication(fleet: Fleet, progress: Progress) -> None:
         bring(fleet, PLAN, step, progress)
 
 
+def run_prune(fleet: Fleet, progress: Progress) -> None:
+    pruned = prune(fleet, PLAN)
+    assert not pruned.problems, pruned.problems
+
+
 def beside(fleet: Fleet) -> str:
     """The database that a restore makes."""
     return f"{fleet.target(PLAN).database}_beside"
@@ -75,6 +81,7 @@ OPERATIONS = {
     "proof": run_proof,
     "restore": run_restore,
     "replicate": run_replication,
+    "prune": run_prune,
 }
 
 
@@ -147,6 +154,8 @@ def main(file: str, operation: str) -> None:
     fleet = load(Path(file))
     for module in ("boto3", "psycopg2", "pymysql", "sqlalchemy.dialects.postgresql.psycopg2"):
         __import__(module)
+    for store in fleet.stores(PLAN):
+        getattr(store, "_bucket", None)  # a client of S3 takes its time to make, and connects with its first request
     for line in sys.stdin:
         if not (child := os.fork()):
             work(fleet, operation, json.loads(line))
