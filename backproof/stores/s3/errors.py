@@ -132,7 +132,11 @@ def _answered(error: ClientError, action: str, place: str) -> BackproofError:
     fact = f"{action} on {place} failed: {answer}"
     if answer == "PreconditionFailed":
         return already_there(place)
-    if number in (400, 403, 405) and _LOCKED.search(error.response.get("Error", {}).get("Message", "")):
+    if (
+        action == "s3:DeleteObject"
+        and number in (400, 403, 405)
+        and _LOCKED.search(error.response.get("Error", {}).get("Message", ""))
+    ):
         return Locked(fact, "It can be deleted once its lock has ended.")
     if answer in _CODES:
         kind, remedy = _CODES[answer]

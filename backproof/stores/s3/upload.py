@@ -29,6 +29,8 @@ FLYING_BYTES = 64 * MIB
 """Parts on their way at a time: as many as fit, at least one."""
 NOT_TO_BE_TRUSTED = "Try again; if it stays, the store is not to be trusted."
 _WRITER = "backproof-writer"
+_SUMMED: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"}
+"""A bucket with Object Lock takes no object without this, though the sum itself goes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Upload:
         try:
             with told("s3:PutObject", self.place):
                 self.client.put_object(
-                    **self.target, **self._new(), Body=content, ChecksumSHA256=checksum, IfNoneMatch="*"
+                    **self.target, **self._new(), **_SUMMED, Body=content, ChecksumSHA256=checksum, IfNoneMatch="*"
                 )
         except (AlreadyExists, StoreUnavailable):
             if not self._is_ours():
@@ -101,7 +103,7 @@ class Upload:
 
     def _begin(self, note: notes.Note | None) -> dict[str, str]:
         with told("s3:PutObject", self.place):
-            begun = self.client.create_multipart_upload(**self.target, **self._new(), ChecksumAlgorithm="SHA256")
+            begun = self.client.create_multipart_upload(**self.target, **self._new(), **_SUMMED)
         if note:
             note.write(begun["UploadId"])
         return self.target | {"UploadId": begun["UploadId"]}
@@ -120,7 +122,9 @@ class Upload:
     def _send_part(self, upload: dict[str, str], number: int, content: bytes) -> Part:
         digest = sha256(content).digest()
         with told("s3:PutObject", self.place):
-            answer = self.client.upload_part(**upload, PartNumber=number, Body=content, ChecksumSHA256=_base64(digest))
+            answer = self.client.upload_part(
+                **upload, **_SUMMED, PartNumber=number, Body=content, ChecksumSHA256=_base64(digest)
+            )
         return Part(number, len(content), digest, answer["ETag"])
 
     def _complete(self, upload: dict[str, str], parts: list[Part]) -> None:
