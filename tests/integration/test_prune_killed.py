@@ -113,6 +113,7 @@ def dying(file: Path) -> Iterator[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_at_any_step_it_loses_nothing_and_the_next_run_converges(
     tmp_path: Path, regions: tuple[S3Server, S3Server]
 ) -> None:

@@ -331,6 +331,8 @@ def stem(name: Name) -> str:
     return key(name).partition(".")[0]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_no_history_loses_what_must_be_kept_and_each_converges(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (catalog, holdings, operation):
         monkeypatch.setattr(module, "ThreadPoolExecutor", Inline)
