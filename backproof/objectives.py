@@ -92,6 +92,8 @@ class Seen:
     """Ids of backups that say to be from the future."""
     stores: tuple[str, ...]
     unreachable: Mapping[str, BackproofError]
+    unread: BackproofError | None = None
+    """Why a manifest or proof that is listed could not be read: more may be proven than was seen."""
 
 
 def judge(plan: str, seen: Seen, rpo: timedelta, grace: timedelta, now: datetime) -> Standing:
@@ -124,7 +126,7 @@ def judge(plan: str, seen: Seen, rpo: timedelta, grace: timedelta, now: datetime
     problems = (
         *_of_stores(seen),
         *_of_objective(standing, seen),
-        *_of_proof(standing),
+        *_of_proof(standing, seen),
         *_of_clock(seen, plan),
         *_of_copies(standing),
         *_of_size(standing),
@@ -159,11 +161,14 @@ def _of_stores(seen: Seen) -> Iterator[Problem]:
     for store, error in seen.unreachable.items():
         found = f"store {store} could not be asked: {error.fact}"
         yield Problem(kind="store", level="degraded", found=found, remedy=error.remedy)
+    if seen.unread is not None:
+        found = f"not all that tells of proofs could be read: {seen.unread.fact}"
+        yield Problem(kind="store", level="degraded", found=found, remedy=seen.unread.remedy)
 
 
 def _of_objective(standing: Standing, seen: Seen) -> Iterator[Problem]:
-    if len(seen.unreachable) == len(seen.stores):
-        return  # nothing is known
+    if len(seen.unreachable) == len(seen.stores) or (seen.unread is not None and standing.newest is not None):
+        return  # nothing is known, or not enough
     plan, limit = standing.plan, f"its objective is {in_words(standing.rpo)}"
     but = f", in the stores that answer ({', '.join(seen.unreachable)} did not)" if seen.unreachable else ""
     if standing.newest is None:
@@ -182,9 +187,9 @@ def _of_objective(standing: Standing, seen: Seen) -> Iterator[Problem]:
     yield Problem(kind="rpo", level="failed", found=found, remedy=remedy)
 
 
-def _of_proof(standing: Standing) -> Iterator[Problem]:
+def _of_proof(standing: Standing, seen: Seen) -> Iterator[Problem]:
     newest, plan, age = standing.newest, standing.plan, standing.newest_age
-    if newest is None or age is None or newest.proven_at is not None:
+    if newest is None or age is None or newest.proven_at is not None or seen.unread is not None:
         return
     if newest.failed_at is not None:
         yield Problem(

@@ -1,8 +1,9 @@
 """Status: how every plan stands, from the stores alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 
 from backproof import catalog
 from backproof.errors import BackproofError, Transient
@@ -74,27 +75,40 @@ def _seen(fleet: Fleet, plan: str, now: datetime, down: dict[str, BackproofError
     committed = sorted((each for each in held.found if each.committed), key=lambda each: each.taken_at, reverse=True)
     until = now + CLOCK_SKEW
     past = [each for each in committed if each.taken_at <= until]
+    backups, unread = _newest(fleet, past)
     return Seen(
-        backups=tuple(_newest(fleet, past)),
+        backups=backups,
         earlier_bytes=tuple(size for size in map(_archive_bytes, past[1 : 1 + _EARLIER]) if size),
         ahead=tuple(each.id for each in committed if each.taken_at > until),
         stores=stores,
         unreachable={store: unreachable[store] for store in stores if store in unreachable},
+        unread=unread,
     )
 
 
-def _newest(fleet: Fleet, newest_first: Sequence[Held]) -> Iterator[Backup]:
-    """The newest and, unless it is proven, the newest that is. Of no other than the newest is anything read whose
-    proofs do not say by their names that they passed."""
-    for place, held in enumerate(newest_first):
-        if place and not held.said_to_pass:
+def _newest(fleet: Fleet, newest_first: Sequence[Held]) -> tuple[tuple[Backup, ...], BackproofError | None]:
+    """The newest and, unless it is proven, the newest that is; and what could not be read before that was found.
+
+    Of no other than the newest is anything read whose proofs do not say by their names that they passed.
+    """
+    found: list[Backup] = []
+    unread: BackproofError | None = None
+    for held in newest_first:
+        if found and not held.said_to_pass:
             continue
-        backup = catalog.read_backup(fleet, held.plan, held.taken_at, held.kind, held.places())
-        if backup is None or (place and backup.proven_at is None):
-            continue
-        yield backup
-        if backup.proven_at is not None:
-            return
+        read = partial(catalog.read_backup, fleet, held.plan, held.taken_at, held.kind, held.places())
+        try:
+            backup = read(certain=True)
+        except BackproofError as error:
+            unread = unread or error
+            if found:
+                continue
+            backup = read()
+        if backup is not None and (not found or backup.proven_at is not None):
+            found.append(backup)
+        if backup is not None and backup.proven_at is not None:
+            break
+    return tuple(found), unread
 
 
 def _archive_bytes(held: Held) -> int:

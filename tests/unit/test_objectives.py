@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backproof.errors import BackproofError, StoreUnavailable
+from backproof.errors import AccessDenied, BackproofError, StoreUnavailable
 from backproof.objectives import Seen, Standing, in_words, judge, worst
 from backproof.records import Backup, Copy
 
@@ -31,8 +31,9 @@ def standing(
     earlier: tuple[int, ...] = (),
     ahead: tuple[str, ...] = (),
     unreachable: Mapping[str, BackproofError] | None = None,
+    unread: BackproofError | None = None,
 ) -> Standing:
-    seen = Seen(backups, earlier, ahead, ("near", "far"), unreachable or {})
+    seen = Seen(backups, earlier, ahead, ("near", "far"), unreachable or {}, unread)
     return judge("shop", seen, RPO, GRACE, NOW)
 
 
@@ -105,6 +106,12 @@ def test_where_one_does_not_answer_the_others_word_counts_and_says_so() -> None:
     found = standing(backup(30, stores=("near",)), unreachable={"far": DOWN})
     assert problems(found) == [("store", "degraded"), ("rpo", "failed")]
     assert "in the stores that answer (far did not)" in found.problems[1].found
+
+
+def test_what_can_t_be_read_is_no_broken_promise() -> None:
+    denied = AccessDenied("s3://far/shop/daily/… may not be read", "The role needs s3:GetObject.")
+    assert problems(standing(backup(9, proven=False), unread=denied)) == [("store", "degraded")]
+    assert problems(standing(unread=denied)) == [("store", "degraded"), ("rpo", "failed")]
 
 
 def test_a_copy_that_is_missing_is_told_and_degrades_after_the_grace() -> None:

@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
+from backproof.errors import AccessDenied
 from backproof.fleet import Fleet
 from backproof.naming import ENCRYPTED, MANIFEST, Name, ProofPart, key
 from backproof.operations import clock
@@ -219,6 +220,20 @@ def test_a_proof_by_another_s_key_proves_nothing(fleet: Fleet, run: Run, tmp_pat
     result = run("--check", PLAN)
     assert result.exit_code == 1
     assert "no backup of shop is proven" in result.output
+
+
+def test_who_may_list_and_not_read_is_told_so(fleet: Fleet, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    days(fleet, PLAN, 1)
+
+    def denied(*_: Any) -> Any:
+        raise AccessDenied("the proof may not be read", "Give the role s3:GetObject.")
+
+    monkeypatch.setattr(type(fleet.store("near")), "read", denied)
+    result = run("--check", PLAN)
+    assert result.exit_code == 3
+    assert result.output == (
+        "DEGRADED: not all that tells of proofs could be read: the proof may not be read. Give the role s3:GetObject.\n"
+    )
 
 
 def test_a_damaged_archive_is_no_proven_backup(fleet: Fleet, run: Run, description: dict[str, Any]) -> None:
