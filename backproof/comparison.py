@@ -55,7 +55,7 @@ def differences(
         manifest: what the sealed dump was.
         archived: the entries the archive holds, read back from it.
         restored: what the restored database dumps.
-        redigest: for a table whose columns come back in another order.
+        redigest: for a table whose columns come back in another order, or that is written in another way by now.
         accept: object to reason: the differences a plan knows and accepts.
 
     Returns:
@@ -95,12 +95,18 @@ def _table_differences(manifest: Manifest, restored: Mapping[str, Table], redige
             lost = f"{table.rows} rows were in the database and the table did not come back"
             yield Difference(object=data, what=lost)
             continue
-        if other.columns != table.columns and sorted(other.columns) == sorted(table.columns):
+        if _reads_otherwise(table, other):
             other = redigest(table)
         if (what := _content_difference(table, other)) is not None:
             yield Difference(object=data, what=f"{what} ({_members_of(manifest, table.name)})")
     for name in sorted(restored.keys() - names):
         yield Difference(object=f"TABLE DATA {name}", what="came back but was not in the database")
+
+
+def _reads_otherwise(table: Table, other: Table) -> bool:
+    """Whether the same content would have another digest."""
+    reordered = other.columns != table.columns and sorted(other.columns) == sorted(table.columns)
+    return reordered or other.charset != table.charset
 
 
 def _members_of(manifest: Manifest, table: str) -> str:

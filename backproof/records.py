@@ -81,6 +81,8 @@ class Table(Record):
     row_bytes: int
     sha256: str
     """Of its row bytes in dump order, as the dump tool writes them."""
+    charset: str | None = None
+    """Which character set its rows are written in, where a dump tool has several; None: the dump's own."""
     needs: tuple[str, ...] = ()
     """Keys of the entries (``TYPE public.mood``) that its definition stands on, for restoring it without the rest."""
 

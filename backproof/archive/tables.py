@@ -13,6 +13,7 @@ class _Rows:
     """What was seen of one table so far."""
 
     columns: tuple[str, ...]
+    charset: str | None
     rows: int = 0
     row_bytes: int = 0
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
@@ -32,7 +33,7 @@ class TableDigests:
         """
         if piece.section != "data" or piece.table is None:
             return
-        seen = self._seen.setdefault(piece.table, _Rows(piece.columns))
+        seen = self._seen.setdefault(piece.table, _Rows(piece.columns, piece.charset))
         if seen.columns != piece.columns:
             raise DumpFailed(
                 f"the dump gives {piece.table} two column lists", "It was altered during the dump: run it again."
@@ -50,6 +51,7 @@ class TableDigests:
                 rows=seen.rows,
                 row_bytes=seen.row_bytes,
                 sha256=seen.digest.hexdigest(),
+                charset=seen.charset,
             )
             for name, seen in self._seen.items()
         )

@@ -45,6 +45,7 @@ class _Closing:
     rows: int = 0
     head: bytes = b""
     tail: bytes = b""
+    charset: str | None = None
 
 
 class ArchiveWriter:

@@ -64,6 +64,8 @@ class Piece:
     head: bytes
     body: bytes
     tail: bytes
+    charset: str | None = None
+    """As ``Table.charset``."""
 
     def __len__(self) -> int:
         return len(self.head) + len(self.body) + len(self.tail)

@@ -9,6 +9,7 @@ import pytest
 
 from backproof.engines.mysql import ENGINE
 from backproof.engines.mysql.connect import translate
+from backproof.engines.mysql.load import Filling
 from backproof.errors import CannotProve, ConfigurationError, DumpFailed
 from backproof.records import Target
 from backproof.scratch import make_folder, workspace
@@ -159,24 +160,45 @@ def test_a_table_that_the_server_can_not_open_is_named(mariadb: Target, fresh_sc
         taken(ENGINE, live)
 
 
+PLACELESS = "(1, _eucjpms 0xA1C1, 'x'), (2, _eucjpms 0x8FA2B7, 'あ'), (3, NULL, '')"
+
+
 def test_characters_without_a_place_in_unicode_are_counted_and_named(
     mariadb: Target, fresh_schema: FreshSchema
+) -> None:
+    live = fresh_schema(
+        mariadb, "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), b varchar(20), c uuid) CHARACTER SET eucjpms"
+    )
+    with connection(live) as connected, connected.cursor() as cursor:
+        cursor.execute(f"INSERT INTO t (id, a, b) VALUES {PLACELESS}")
+    [sentence] = said(live, "Unicode")
+    assert sentence.startswith("1 values of t.a hold characters of eucjpms ")
+
+
+@pytest.mark.parametrize("local", [True, False], ids=["LOAD DATA", "INSERT"])
+def test_characters_without_a_place_in_unicode_come_back_where_rows_are_bytes(
+    mariadb: Target, fresh_schema: FreshSchema, monkeypatch: pytest.MonkeyPatch, local: bool
 ) -> None:
     live = fresh_schema(
         mariadb, "CREATE TABLE t (id int PRIMARY KEY, a varchar(20), b varchar(20)) CHARACTER SET eucjpms"
     )
     with connection(live) as connected, connected.cursor() as cursor:
-        cursor.execute("INSERT INTO t VALUES (1, _eucjpms 0xA1C1, 'x'), (2, _eucjpms 0x8FA2B7, 'あ'), (3, NULL, '')")
-    [sentence] = said(live, "Unicode")
-    assert sentence.startswith("1 values of t.a hold characters of eucjpms ")
+        cursor.execute(f"INSERT INTO t VALUES {PLACELESS}")
+    assert said(live, "Unicode") == []
+    if not local:
+        filling = Filling.of
+        monkeypatch.setattr(Filling, "of", lambda definition: filling(definition).by_insert())
+    content = "SELECT id, hex(a), hex(b) FROM t"
+    with round_trip(ENGINE, live, live.to(f"{live.database}_beside")) as returned:
+        assert returned.differences == ()
+        assert execute(returned.target, content) == execute(live, content)
+        assert execute(returned.target, content)[0] == (1, "A1C1", "78")
 
 
 def test_text_that_has_its_place_is_not_named(mariadb: Target, fresh_schema: FreshSchema) -> None:
-    live = fresh_schema(
-        mariadb,
-        "CREATE TABLE t (a char(9) CHARACTER SET sjis, b text CHARACTER SET ucs2, c enum('é') CHARACTER SET latin2)",
-    )
-    execute(live, "INSERT INTO t VALUES ('日本 ', 'ñ日', 'é'), ('', '', NULL)")
+    columns = "a char(9) CHARACTER SET sjis, b text CHARACTER SET ucs2, c enum('é') CHARACTER SET latin2, d inet4"
+    live = fresh_schema(mariadb, f"CREATE TABLE t ({columns})")
+    execute(live, "INSERT INTO t VALUES ('日本 ', 'ñ日', 'é', '127.0.0.1'), ('', '', NULL, NULL)")
     assert said(live, "Unicode") == []
 
 

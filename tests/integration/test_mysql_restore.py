@@ -118,11 +118,16 @@ def test_both_ways_give_the_same_rows(local: bool, monkeypatch: pytest.MonkeyPat
             INSERT INTO t (id) VALUES (-1);
             CREATE TABLE bytes (id int PRIMARY KEY, a char(5), b varchar(20) COLLATE utf8mb4_bin, c json, d date,
                 e time(6), f enum('', 'ä,b', 'c)'), g set('x', 'ü'), h text CHARACTER SET utf8mb3, i decimal(20, 9),
-                j double, k longblob, l bit(9), m int AS (id * 2) STORED, n geometry) CHARSET utf8mb4;
-            INSERT INTO bytes (id, a, b, c, d, e, f, g, h, i, j, k, l, n)
+                j double, k longblob, l bit(9), m int AS (id * 2) STORED, n geometry, o text CHARACTER SET latin1,
+                p text CHARACTER SET sjis, q varchar(9) CHARACTER SET ucs2, r text CHARACTER SET utf16,
+                s char(9) CHARACTER SET utf32, t enum('ä', '日') CHARACTER SET utf16, u enum('x') CHARACTER SET binary,
+                v text CHARACTER SET gbk, w text COMPRESSED, x int INVISIBLE) CHARSET utf8mb4;
+            INSERT INTO bytes (id, a, b, c, d, e, f, g, h, i, j, k, l, n, o, p, q, r, s, t, u, v, w, x)
                 SELECT seq, CONCAT(CHAR(seq USING latin1), 'ä '), CONCAT('\\\\''),(\\n);', REPEAT('😀', seq % 3)),
                     JSON_OBJECT('ü', CHAR(seq USING latin1)), '2024-02-29', '-838:59:59.999999', 'ä,b', 'x,ü',
-                    REPEAT('Ž', seq), -seq / 9, seq / 7, UNHEX(REPEAT(LPAD(HEX(seq), 2, '0'), seq)), seq, POINT(seq, 1)
+                    REPEAT('Ž', seq), -seq / 9, seq / 7, UNHEX(REPEAT(LPAD(HEX(seq), 2, '0'), seq)), seq, POINT(seq, 1),
+                    CONCAT(CHAR(seq USING latin1), '\\\\''),(\\n);'), 'ソ表\\\\''', CHAR(256 * seq USING ucs2),
+                    _utf16 0x0027005CD83DDE00000A, '😀''', '日', 'x', '誠\\\\', REPEAT('ä', seq), seq
                 FROM seq_0_to_255""",
         )
         with round_trip(ENGINE, live, target.to("beside"), keep_order=False) as returned:
@@ -296,7 +301,7 @@ def test_a_statement_longer_than_the_server_takes_is_refused_before_it_is_sent(f
     with server() as target:
         execute(target, "CREATE DATABASE live; CREATE DATABASE beside")
         execute(target.to("live"), "CREATE TABLE t (a longblob) ENGINE = MyISAM")
-        execute(target.to("live"), "INSERT INTO t VALUES (REPEAT('x', 12000000))")
+        execute(target.to("live"), "INSERT INTO t VALUES (REPEAT(0x00, 12000000))")
         source = taken(ENGINE, target.to("live"))
         execute(target, "SET GLOBAL max_allowed_packet = 16777216")
         assert [lack.name for lack in ENGINE.lacks(target.to("beside"), source.manifest)] == [

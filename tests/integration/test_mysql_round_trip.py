@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backproof.engines.mysql import ENGINE
+from backproof.engines.mysql import ENGINE, writing
 from backproof.errors import ConfigurationError
 from backproof.records import Target
 from backproof.scratch import workspace
@@ -56,6 +56,28 @@ def test_all_of_it_in_one_schema(mariadb: Target, scratch: Target, fresh_schema:
         cursor.execute("INSERT INTO small_7 VALUES (1, 2)")
     with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
         assert returned.differences == ()
+
+
+def test_rows_that_were_written_as_text_are_compared_as_text(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an older version wrote all of them."""
+    live = fresh_schema(mariadb, "CREATE TABLE t (a int PRIMARY KEY, b blob, c text) CHARACTER SET latin1")
+    execute(live, "INSERT INTO t VALUES (1, 0x00FF, 'ä'), (2, NULL, '')")
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "takes_bytes", lambda _: False)
+        source = taken(ENGINE, live)
+    assert "(1,0x00FF,'ä')".encode() in source.text
+    beside = scratch.to("elsewhere")
+    ENGINE.create(beside, source.manifest)
+    try:
+        ENGINE.restore(source, beside, keep_order=True)
+        assert compared(ENGINE, source, taken(ENGINE, beside), beside) == ()
+        execute(beside, "UPDATE t SET b = 0x00FE WHERE a = 1")
+        [found] = compared(ENGINE, source, taken(ENGINE, beside), beside)
+        assert found.object == "TABLE DATA t"
+    finally:
+        ENGINE.drop(beside)
 
 
 def test_a_routine_made_under_latin1_keeps_its_bytes(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from backproof.archive.tables import TableDigests
 from backproof.comparison import EntryTexts, Restored, differences
 from backproof.engines import Dump, Engine, Piece
-from backproof.records import Database, Difference, Inventory, Manifest, Member, Table, Target
+from backproof.records import Database, Difference, Inventory, Manifest, Member, Target
 
 
 @dataclass
@@ -41,21 +42,6 @@ class MemorySource:
         return b"".join(self.texts[member.offset] for member in self.manifest.members)
 
 
-@dataclass
-class _Tally:
-    columns: tuple[str, ...]
-    rows: int = 0
-    row_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        self.sha256 = hashlib.sha256()
-
-    def add(self, piece: Piece) -> None:
-        self.rows += piece.rows
-        self.row_bytes += len(piece.body)
-        self.sha256.update(piece.body)
-
-
 def taken(engine: Engine, target: Target) -> MemorySource:
     """Dump a database into memory."""
     with engine.dump(target) as dump:
@@ -65,7 +51,7 @@ def taken(engine: Engine, target: Target) -> MemorySource:
 def _read(engine: Engine, dump: Dump) -> MemorySource:
     members: list[Member] = []
     texts: dict[int, bytes] = {}
-    tables: dict[str, _Tally] = {}
+    tables = TableDigests()
     entries = EntryTexts()
     offset = 0
     for piece in _pieces(dump):
@@ -74,7 +60,7 @@ def _read(engine: Engine, dump: Dump) -> MemorySource:
             for entry in engine.entries(text):
                 entries.add(entry.key, engine.canonical(entry))
         else:
-            tables.setdefault(piece.table, _Tally(piece.columns)).add(piece)
+            tables.add(piece)
         members.append(_member(piece, offset))
         texts[offset] = text
         offset += len(text)
@@ -102,20 +88,10 @@ def _member(piece: Piece, offset: int) -> Member:
 
 
 def _manifest(
-    database: Database, members: Sequence[Member], tallies: dict[str, _Tally], inventory: Inventory, entries: EntryTexts
+    database: Database, members: Sequence[Member], digests: TableDigests, inventory: Inventory, entries: EntryTexts
 ) -> Manifest:
     total = sum(member.plain_bytes for member in members)
-    tables = (
-        Table(
-            name=name,
-            columns=tally.columns,
-            rows=tally.rows,
-            row_bytes=tally.row_bytes,
-            sha256=tally.sha256.hexdigest(),
-            needs=inventory.needs.get(name, ()),
-        )
-        for name, tally in tallies.items()
-    )
+    tables = (table.model_copy(update={"needs": inventory.needs.get(table.name, ())}) for table in digests.tables())
     return Manifest(
         plan="test",
         id="backup_2025-11-07_020000",

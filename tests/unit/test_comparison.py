@@ -76,6 +76,13 @@ def test_rows_in_another_column_order_are_read_again_over_the_backups_own_column
     assert compared(table=reordered) == ((), ())
 
 
+def test_rows_written_in_another_way_are_read_again_in_the_backups_own_way() -> None:
+    rewritten = ORDERS.model_copy(update={"charset": "binary", "sha256": "b" * 64})
+    assert compared(table=rewritten) == ((), ())
+    found, _ = compared(table=rewritten, redigested=ORDERS.model_copy(update={"sha256": "c" * 64}))
+    assert [difference.object for difference in found] == ["TABLE DATA public.orders"]
+
+
 def test_columns_in_another_order_do_not_hide_other_rows() -> None:
     reordered = ORDERS.model_copy(update={"columns": ("note", "id")})
     found, _ = compared(table=reordered, redigested=ORDERS.model_copy(update={"sha256": "c" * 64}))

@@ -4,6 +4,7 @@ import io
 import os
 import stat
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from backproof.engines.mysql.connect import message, scrubbed, translate
 from backproof.engines.mysql.globals import account
 from backproof.engines.mysql.grants import pattern
 from backproof.engines.mysql.inventory import Catalogue, TableFacts, batches
-from backproof.engines.mysql.shares import NAMED_AT_MOST, shares
+from backproof.engines.mysql.shares import NAMED_AT_MOST, Share
+from backproof.engines.mysql.shares import shares as dividing
 from backproof.errors import (
     AccessDenied,
     AlreadyExists,
@@ -39,16 +41,16 @@ OPTIONS = Path("/tmp/options")
 
 
 def test_what_is_a_name_can_be_no_option_and_no_secret_is_on_the_command_line() -> None:
-    argv = dumptool.rows(TOOL, "mariadb", OPTIONS, "--all", by_key=True, tables=["-x", "t"])
+    argv = dumptool.rows(TOOL, "mariadb", OPTIONS, "--all", by_key=True, as_bytes=True, tables=["-x", "t"])
     assert argv[:2] == ["/bin/mariadb-dump", "--defaults-file=/tmp/options"]
     assert argv[argv.index("--") :] == ["--", "--all", "-x", "t"]
     assert "--order-by-primary" in argv
-    assert "--order-by-primary" not in dumptool.rows(TOOL, "mariadb", OPTIONS, "a", by_key=False)
+    assert "--order-by-primary" not in dumptool.rows(TOOL, "mariadb", OPTIONS, "a", by_key=False, as_bytes=True)
     assert not any("pass" in word for word in argv)
 
 
 def test_tables_that_are_left_out_are_left_out_by_their_full_names() -> None:
-    argv = dumptool.rows(TOOL, "mariadb", OPTIONS, "a.b", by_key=True, but=["c d"])
+    argv = dumptool.rows(TOOL, "mariadb", OPTIONS, "a.b", by_key=True, as_bytes=False, but=["c d"])
     assert "--ignore-table=a.b.c d" in argv
     assert argv[-2:] == ["--", "a.b"]
 
@@ -57,8 +59,11 @@ def test_tables_that_are_left_out_are_left_out_by_their_full_names() -> None:
 def test_definitions_and_rows_are_read_in_one_transaction_and_leave_nothing_out(flavour: str) -> None:
     definitions = dumptool.definitions(TOOL, flavour, OPTIONS, "a")  # type: ignore[arg-type]
     assert {"--single-transaction", "--no-data", "--triggers", "--routines", "--events"} <= set(definitions)
-    rows = dumptool.rows(TOOL, flavour, OPTIONS, "a", by_key=True)  # type: ignore[arg-type]
+    rows = dumptool.rows(TOOL, flavour, OPTIONS, "a", by_key=True, as_bytes=False)  # type: ignore[arg-type]
     assert {"--single-transaction", "--hex-blob", "--default-character-set=utf8mb4"} <= set(rows)
+    rows = dumptool.rows(TOOL, flavour, OPTIONS, "a", by_key=True, as_bytes=True)  # type: ignore[arg-type]
+    assert {"--single-transaction", "--default-character-set=binary"} <= set(rows)
+    assert "--hex-blob" not in rows  # with the other one, all text would be digits
     assert ("--set-gtid-purged=OFF" in rows) is (flavour == "mysql")
 
 
@@ -206,8 +211,15 @@ def test_what_code_of_the_database_says_is_not_repeated() -> None:
     assert type(translate(pymysql.err.ProgrammingError(1064, "near"), DumpFailed)) is DumpFailed
 
 
-def facts(name: str, size: int = 0, by_key: bool = True, changed: datetime | None = None) -> TableFacts:
-    return TableFacts(name, "InnoDB", True, False, by_key, ("a",), size, changed, (("a", "int", "", None),))
+def facts(
+    name: str, size: int = 0, by_key: bool = True, changed: datetime | None = None, as_bytes: bool = True
+) -> TableFacts:
+    definition = (("a", "int", "", None),)
+    return TableFacts(name, "InnoDB", True, False, as_bytes, by_key, ("a",), size, changed, definition)
+
+
+def shares(tables: Sequence[TableFacts], jobs: int, tool_writes_bytes: bool = True) -> list[Share]:
+    return dividing(tables, jobs, tool_writes_bytes)
 
 
 BIG = WORTHWHILE_BYTES
@@ -231,6 +243,13 @@ def test_large_tables_that_can_not_be_read_by_key_take_a_run_of_those_there_may_
 def test_tables_that_are_read_as_they_lie_are_divided_too() -> None:
     tables = [facts("a", BIG, by_key=False), facts("b", BIG, by_key=False), facts("c", 1)]
     assert [[each.name for each in share.tables] for share in shares(tables, 2)] == [["c"], ["a"], ["b"]]
+
+
+def test_a_run_writes_bytes_or_text() -> None:
+    tables = [facts("a"), facts("b", as_bytes=False), facts("c", by_key=False)]
+    found = [([each.name for each in share.tables], share.by_key, share.as_bytes) for share in shares(tables, 2)]
+    assert found == [(["a"], True, True), (["b"], True, False), (["c"], False, True)]
+    assert [share.as_bytes for share in shares(tables, 2, tool_writes_bytes=False)] == [False, False]
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8])

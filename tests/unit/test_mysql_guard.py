@@ -154,6 +154,10 @@ def test_rows_come_statement_by_statement() -> None:
     assert list(inserts(head, "t")) == list(inserts(b"", "t")) == []
 
 
+def test_rows_that_are_written_as_bytes_have_their_character_set_around_them() -> None:
+    assert list(inserts(b"SET NAMES binary;\n" + ROWS + b"SET NAMES utf8mb4;\n", "t")) == [(ROWS[:-2], 3)]
+
+
 def test_rows_of_other_tools_and_hidden_columns_pass_as_well() -> None:
     listed = b"INSERT INTO `my ``t` (`a`, `b`) VALUES (1,'),('),\n(2,'select');\n"
     assert list(inserts(listed, "`my ``t`")) == [(listed[:-2], 2)]
@@ -198,6 +202,11 @@ def test_what_is_more_than_values_is_refused(values: bytes) -> None:
         ROWS + b"UPDATE `t` SET a=1;\n",
         b"SET GLOBAL general_log=1;\n" + ROWS,
         b"-- a comment\n" + ROWS,
+        b"SET NAMES binary;\n" + ROWS,
+        b"SET NAMES sjis;\n" + ROWS + b"SET NAMES utf8mb4;\n",
+        b"SET NAMES binary;\n" + ROWS + b"SET NAMES sjis;\n",
+        b"SET NAMES binary;\n" * 2 + ROWS + b"SET NAMES utf8mb4;\n" * 2,
+        ROWS + b"SET NAMES utf8mb4;\n",
         ROWS[:-1],
         ROWS[: len(ROWS) // 2],
     ],

@@ -71,8 +71,8 @@ class Trickle:
 Columns = dict[str, tuple[str, ...]]
 
 
-def cut(content: bytes, columns: Columns, piece_bytes: int = 1 << 20) -> list[Piece]:
-    return list(pieces(io.BytesIO(content), columns, piece_bytes))
+def cut(content: bytes, columns: Columns, piece_bytes: int = 1 << 20, as_bytes: bool = False) -> list[Piece]:
+    return list(pieces(io.BytesIO(content), columns, piece_bytes, as_bytes))
 
 
 PARTS = [*"ab'\"\\\n\r\0\x1a;(),- é", ");\n", "),\n(", "INSERT INTO", "--\n", "VALUES\n("]
@@ -119,12 +119,27 @@ def test_every_piece_is_whole_statements_and_no_longer_than_asked(
     text, columns = dump(tables)
     for piece in cut(text, columns, size):
         assert piece.table is not None
-        said = list(inserts(piece.head + piece.body, piece.table))
+        said = list(inserts(piece.head + piece.body + piece.tail, piece.table))
         assert piece.body == b"".join(statement + b";\n" for statement, _ in said)
         assert [rows for _, rows in said if not rows] == []
         assert sum(rows for _, rows in said) == piece.rows
         assert len(piece.body) <= size or len(said) == 1
         assert piece.head == b"" or piece.head.startswith(b"\n--\n-- Dumping data for table `")
+
+
+@given(TABLES, st.integers(1, 300))
+def test_rows_that_are_written_as_bytes_say_so_in_each_piece(
+    tables: dict[str, tuple[Form, Rows, list[str]]], size: int
+) -> None:
+    text, columns = dump(tables)
+    for piece, other in zip(cut(text, columns, size, as_bytes=True), cut(text, columns, size), strict=True):
+        assert piece.table is not None
+        assert (piece.charset, other.charset) == ("binary", None)
+        assert (piece.body, piece.rows) == (other.body, other.rows)
+        assert piece.head == (b"SET NAMES binary;\n" if piece.rows else b"") + other.head
+        assert piece.tail == (b"SET NAMES utf8mb4;\n" if piece.rows else b"")
+        plain = piece.head + piece.body + piece.tail
+        assert list(inserts(plain, piece.table)) == list(inserts(other.head + other.body, piece.table))
 
 
 def test_a_dump_of_no_tables_has_no_pieces() -> None:

@@ -18,19 +18,10 @@ from pymysql.constants import COMMAND
 
 from backproof.engines.mysql.definition import Definition, Part
 from backproof.engines.mysql.pieces import HEADER, INSERT
+from backproof.engines.mysql.writing import BINARY_TYPES, TEXT_TYPES, opened
 
 PACKET_BYTES = 512 * 1024
 """Less than any server's ``max_allowed_packet`` that could take the statements themselves."""
-
-_AS_TEXT = frozenset(
-    b"TINYINT SMALLINT MEDIUMINT INT BIGINT DECIMAL FLOAT DOUBLE DATE TIME DATETIME TIMESTAMP YEAR CHAR VARCHAR"
-    b" TINYTEXT TEXT MEDIUMTEXT LONGTEXT ENUM SET INET4 INET6 UUID".split()
-)
-_AS_DIGITS = frozenset(
-    b"BINARY VARBINARY TINYBLOB BLOB MEDIUMBLOB LONGBLOB BIT GEOMETRY POINT LINESTRING POLYGON MULTIPOINT"
-    b" MULTILINESTRING MULTIPOLYGON GEOMETRYCOLLECTION".split()
-)
-"""What the dump tool writes as ``0x…``, or as ``''`` where it is empty."""
 
 _NOT_AS_BYTES = frozenset((b"INET4", b"INET6", b"UUID"))
 """What is another value where its text is given as bytes."""
@@ -58,39 +49,50 @@ class Bulk:
     table: bytes
     """Its name, quoted."""
     columns: tuple[Part, ...]
-    charset: bytes
-    """``binary`` where no text needs converting: the server then takes a sixth less of its time."""
+    charset: bytes | None
+    """Of rows that are text: ``binary`` where none needs converting, since the server then takes a sixth less of its
+    time; None where there is a column whose text means something else in a file."""
 
     @classmethod
     def of(cls, definition: Definition) -> "Bulk | None":
-        """None for a table with a column whose text means something else in a file, or whose rows can't be undone."""
+        """None for a table whose rows can't be undone."""
+        if definition.engine != "innodb" or definition.versioned:
+            return None
         columns = definition.of("column")
-        known = all((word := column.words[0]) in _AS_TEXT or word in _AS_DIGITS for column in columns)
+        known = {column.words[0] for column in columns} <= TEXT_TYPES | BINARY_TYPES | _NOT_AS_BYTES
         binary = definition.says(b"CHARSET", b"=", b"BINARY") or any(
             b"SET" in column.words and b"BINARY" in column.words for column in columns
         )
-        if not known or binary or definition.engine != "innodb" or definition.versioned:
-            return None
         charset = b"binary" if _is_utf8(definition, columns) else b"utf8mb4"
-        return cls(definition.quoted_name, tuple(columns), charset)
+        return cls(definition.quoted_name, tuple(columns), charset if known and not binary else None)
 
-    def statement(self, named: Sequence[str]) -> bytes | None:
+    def statement(self, named: Sequence[str], as_bytes: bool) -> bytes | None:
         """LOAD DATA for rows of these columns; of all that an INSERT without names means, where there are none.
 
-        The word that stands for a file is never looked at by anybody. None where there is no column of a name.
+        The word that stands for a file is never looked at by anybody. None where there is no column of a name, or where
+        the rows mean something else in a file.
+
+        Args:
+            named: what stands between the brackets of the INSERT.
+            as_bytes: how the rows are written; see ``writing``.
         """
+        charset = b"binary" if as_bytes else self.charset
         by_name = {column.name: column for column in self.columns}
-        if not by_name.keys() >= set(named):
+        if charset is None or not by_name.keys() >= set(named):
             return None
         given = [by_name[name] for name in named] if named else [each for each in self.columns if _is_visible(each)]
-        taken = [_target(number, column) for number, column in enumerate(given)]
+        aside = [_is_computed(column) or (not as_bytes and column.words[0] in BINARY_TYPES) for column in given]
+        taken = [
+            b"@backproof_%d" % number if is_aside else _quoted(column)
+            for number, (column, is_aside) in enumerate(zip(given, aside, strict=True))
+        ]
         decoded = [
             b"%b = IF(LEFT(%b, 2) = '0x', UNHEX(SUBSTRING(%b, 3)), CAST(%b AS BINARY))"
             % (_quoted(column), *[variable] * 3)
-            for column, variable in zip(given, taken, strict=True)
-            if column.words[0] in _AS_DIGITS and not _is_computed(column)
+            for column, variable, is_aside in zip(given, taken, aside, strict=True)
+            if is_aside and not _is_computed(column)  # the tool also writes those of computed columns
         ]
-        start = b"LOAD DATA LOCAL INFILE 'rows' INTO TABLE %b CHARACTER SET %b%b" % (self.table, self.charset, _FORMAT)
+        start = b"LOAD DATA LOCAL INFILE 'rows' INTO TABLE %b CHARACTER SET %b%b" % (self.table, charset, _FORMAT)
         return b"%b (%b)%b" % (start, b", ".join(taken), b" SET " + b", ".join(decoded) if decoded else b"")
 
 
@@ -99,12 +101,6 @@ def _is_utf8(definition: Definition, columns: Sequence[Part]) -> bool:
     default = any(definition.says(b"CHARSET", b"=", name) for name in _UTF8)
     own = [column.words[column.words.index(b"CHARACTER") + 2] for column in columns if b"CHARACTER" in column.words]
     return default and _UTF8.issuperset(own) and not any(column.words[0] in _NOT_AS_BYTES for column in columns)
-
-
-def _target(number: int, column: Part) -> bytes:
-    """Where a value goes. The tool also writes those of computed columns, which nobody wants."""
-    aside = column.words[0] in _AS_DIGITS or _is_computed(column)
-    return b"@backproof_%d" % number if aside else _quoted(column)
 
 
 def _is_computed(column: Part) -> bool:
@@ -123,6 +119,7 @@ class Text(NamedTuple):
     """A member of rows, taken apart without a look at the rows."""
 
     table: bytes
+    as_bytes: bool
     columns: bytes | None
     """The names between the brackets of each statement, where there are any."""
     values: tuple[tuple[int, int], ...]
@@ -131,18 +128,19 @@ class Text(NamedTuple):
 
 def text_of(plain: bytes, rows: int) -> Text | None:
     """The statements of a member with so many rows; None where they are not all of one kind, or not a row a line."""
-    header = HEADER.match(plain)
-    first = INSERT.match(plain, header.end() if header else 0)
-    if first is None or not plain.endswith(b");\n"):
+    as_bytes, start, length = opened(plain)
+    header = HEADER.match(plain, start)
+    first = INSERT.match(plain, header.end() if header else start)
+    if first is None or not plain.endswith(b");\n", 0, length):
         return None
     opening, values, begin = first[0], list[tuple[int, int]](), first.end()
     # A long needle is found five times as fast as the end of a statement by itself.
     while (following := plain.find(b");\n" + opening, begin)) >= 0:
         values.append((begin, following + 1))
         begin = following + 3 + len(opening)
-    values.append((begin, len(plain) - 2))
+    values.append((begin, length - 2))
     lines = sum(plain.count(b"\n", begin, end) + 1 for begin, end in values)
-    return Text(first["table"], first["columns"], tuple(values)) if lines == rows else None
+    return Text(first["table"], as_bytes, first["columns"], tuple(values)) if lines == rows else None
 
 
 def chunks(plain: bytes, text: Text) -> Iterator[bytes]:

@@ -1,9 +1,10 @@
-"""Characters that a dump can't carry: it is UTF-8, and some older character sets hold what has no place in Unicode, or
-two characters in the place of one. Such a value comes back as another one, and a second dump shows no difference.
+"""Characters that rows written as text can't carry (see ``writing``): some older character sets hold what has no place
+in Unicode, or two characters in the place of one. Such a value comes back as another one, and a second dump shows no
+difference.
 """
 # ruff: noqa: S608 - names are quoted, character sets are the server's words
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from backproof.engines.mysql.names import quote_ident, spell
 from backproof.engines.mysql.point import Point
@@ -18,11 +19,15 @@ _COLUMNS = f"""
 """
 
 
-def not_carried(point: Point) -> Iterator[str]:
-    """The columns that hold such values, with their number, a sentence each; read as of the point."""
+def not_carried(point: Point, as_text: Collection[str]) -> Iterator[str]:
+    """The columns that hold such values, with their number, a sentence each; read as of the point.
+
+    Args:
+        as_text: names of the tables that are written as text.
+    """
     columns: dict[str, list[tuple[str, str]]] = {}
     for table, column, charset in point.rows(_COLUMNS, [point.target.database, *SAFE]):
-        if table in point.catalogue.tables and point.catalogue.tables[table].carried:
+        if table in as_text:
             columns.setdefault(table, []).append((column, charset))
     for table, found in columns.items():
         sums = ", ".join(f"SUM({_changed(column, charset)})" for column, charset in found)

@@ -10,12 +10,13 @@ from backproof import subprocesses
 from backproof.engines.mysql import binaries, connect, dumptool, inventory
 from backproof.engines.mysql.names import spell, unspell
 from backproof.engines.mysql.pieces import pieces
+from backproof.engines.mysql.writing import BYTES
 from backproof.errors import Damaged, DumpFailed, NotFound
 from backproof.records import Table, Target
 
 
 def digest(target: Target, table: Table, tool_folders: Sequence[Path] = ()) -> Table:
-    """Rows and digest of one table as a dump would write them now.
+    """Rows and digest of one table as a dump would write them now, in the way ``table`` was written.
 
     A table keeps the order of its columns over every restore, so there is no other order to ask for.
 
@@ -31,14 +32,20 @@ def digest(target: Target, table: Table, tool_folders: Sequence[Path] = ()) -> T
     tool = binaries.best("dump", binaries.flavour_of(version), version, tool_folders)
     sha256 = hashlib.sha256()
     rows = row_bytes = 0
-    columns = facts.columns
+    columns, as_bytes = facts.columns, table.charset == BYTES
     with dumptool.option_file(target, tool.flavour) as options:
         argv = dumptool.rows(
-            tool.path, tool.flavour, options, target.database, by_key=facts.by_key, tables=[facts.name]
+            tool.path,
+            tool.flavour,
+            options,
+            target.database,
+            by_key=facts.by_key,
+            as_bytes=as_bytes,
+            tables=[facts.name],
         )
         with subprocesses.stream(argv, env=dumptool.ENVIRONMENT) as running:
             try:
-                for piece in pieces(running.stdout, {spell(facts.name): facts.columns}):
+                for piece in pieces(running.stdout, {spell(facts.name): facts.columns}, as_bytes=as_bytes):
                     sha256.update(piece.body)
                     rows, row_bytes, columns = rows + piece.rows, row_bytes + len(piece.body), piece.columns
             except DumpFailed:

@@ -4,7 +4,7 @@ One run for the definitions, held in memory, and one or more for rows, which sta
 them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -81,7 +81,9 @@ class MysqlDump:
         columns = {spell(facts.name): facts.columns for facts in run.share.tables}
         passed = dict.fromkeys(columns, 0)
         try:
-            for piece in last_after(pieces(run.rows, columns), partial(self._ended_well, run)):
+            for piece in last_after(
+                pieces(run.rows, columns, as_bytes=run.share.as_bytes), partial(self._ended_well, run)
+            ):
                 passed[piece.table or ""] += piece.rows
                 yield piece
         except BackproofError as error:
@@ -179,7 +181,10 @@ def _start(
         first, last = split_definitions(text, schema, ignore_case)
     except Damaged as error:
         raise DumpFailed(f"the dump tool wrote what we can't read: {error.fact}", error.remedy) from error
-    return MysqlDump(_identify(point, tool, first), point, first, last, schema_comment(schema, ignore_case), found)
+    as_text = {facts.name for run in found if not run.share.as_bytes for facts in run.share.tables}
+    return MysqlDump(
+        _identify(point, tool, first, as_text), point, first, last, schema_comment(schema, ignore_case), found
+    )
 
 
 def expect_sight(point: Point) -> None:
@@ -213,7 +218,7 @@ def expect_end(point: Point) -> None:
         raise DumpFailed(f"the dump tool never ends on an event that holds ;; as do {listed(endless)}", events.REMEDY)
 
 
-def _identify(point: Point, tool: binaries.Program, schema: bytes) -> Database:
+def _identify(point: Point, tool: binaries.Program, schema: bytes, as_text: Collection[str]) -> Database:
     found, unread = read_globals(point)
     return Database(
         engine="mysql",
@@ -226,7 +231,7 @@ def _identify(point: Point, tool: binaries.Program, schema: bytes) -> Database:
         globals=found,
         not_carried=(
             *not_carried(point.catalogue, point.locked),
-            *characters.not_carried(point),
+            *characters.not_carried(point, as_text),
             *_beyond(schema),
             *unread,
         ),

@@ -21,8 +21,6 @@ STATEMENT_BYTES = 1024 * 1024 - 2048
 _COMMON = (
     "--single-transaction",
     "--quick",
-    "--hex-blob",
-    "--default-character-set=utf8mb4",
     "--max-allowed-packet=1G",
     f"--net-buffer-length={STATEMENT_BYTES}",
     "--skip-add-locks",  # with sequences, the stock client would stumble over them
@@ -35,6 +33,9 @@ _COMMON = (
 # The position in the binary log is read on our own connection: printed by the tool, it costs a scan of the log's file
 # while writers are held.
 _OF_MYSQL = ("--column-statistics=0", "--set-gtid-purged=OFF")
+
+_AS_TEXT = ("--default-character-set=utf8mb4", "--hex-blob")
+_AS_BYTES = ("--default-character-set=binary",)
 
 _DEFINITIONS = ("--no-data", "--triggers", "--routines", "--events")
 _ROWS = ("--no-create-info", "--skip-triggers")
@@ -59,7 +60,7 @@ _REMEDIES: dict[type[BackproofError], str] = {
 
 def definitions(program: Path, flavour: Flavour, options: Path, database: str) -> list[str]:
     """The argument list for all definitions of a schema."""
-    return [*_opening(program, flavour, options), *_DEFINITIONS, "--", database]
+    return [*_opening(program, flavour, options), *_AS_TEXT, *_DEFINITIONS, "--", database]
 
 
 def rows(
@@ -69,6 +70,7 @@ def rows(
     database: str,
     *,
     by_key: bool,
+    as_bytes: bool,
     tables: Sequence[str] = (),
     but: Sequence[str] = (),
 ) -> list[str]:
@@ -81,12 +83,14 @@ def rows(
         database: the schema.
         by_key: whether each table is read in the order of its first unique key. Else the server takes whatever index
             holds all columns, which on a restored copy may be another one: the same rows, another digest.
+        as_bytes: whether values are written as they are, in their own character sets; see ``writing``.
         tables: just these; none named: all.
         but: all but these.
     """
     ignored = [f"--ignore-table={database}.{table}" for table in but]
     order = ["--order-by-primary"] if by_key else []
-    return [*_opening(program, flavour, options), *_ROWS, *order, *ignored, "--", database, *tables]
+    written = _AS_BYTES if as_bytes else _AS_TEXT
+    return [*_opening(program, flavour, options), *written, *_ROWS, *order, *ignored, "--", database, *tables]
 
 
 def _opening(program: Path, flavour: Flavour, options: Path) -> list[str]:

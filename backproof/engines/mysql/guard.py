@@ -17,6 +17,7 @@ from backproof.engines.mysql.pieces import HEADER, INSERT, unescaped
 from backproof.engines.mysql.rewrite import escaped
 from backproof.engines.mysql.shapes import NAME, Shape, shape_of
 from backproof.engines.mysql.text import entry_statements, own_statements, schema_of
+from backproof.engines.mysql.writing import opened
 from backproof.errors import Damaged
 
 _SAVED = rb"@(?:OLD|saved|save)_\w+"
@@ -101,14 +102,15 @@ def inserts(plain: bytes, table: str) -> Iterator[tuple[bytes, int]]:
     Raises:
         Damaged: the member holds anything else.
     """
-    header = HEADER.match(plain)
-    position = header.end() if header else 0
-    while position < len(plain):
+    _, begin, length = opened(plain)
+    header = HEADER.match(plain, begin)
+    position = header.end() if header else begin
+    while position < length:
         match = INSERT.match(plain, position)
         # A long needle is found five times as fast as the end of a statement by itself.
         following = plain.find(b");\n" + match[0], match.end()) if match else -1
-        end = following + 1 if following >= 0 else len(plain) - 2
-        rows = _rows(plain[match.end() : end]) if match and plain.endswith(b");\n") else 0
+        end = following + 1 if following >= 0 else length - 2
+        rows = _rows(plain[match.end() : end]) if match and plain.endswith(b");\n", 0, length) else 0
         if match is None or not rows or spell(unspell(decode(match["table"]))) != table:
             raise Damaged(
                 f"a member that should hold rows of {table} holds something else",

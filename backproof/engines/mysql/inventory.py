@@ -19,6 +19,7 @@ from typing import Any
 from pymysql.connections import Connection
 
 from backproof import findings
+from backproof.engines.mysql import writing
 from backproof.engines.mysql.connect import rows
 from backproof.engines.mysql.names import quote_ident, spell
 
@@ -82,6 +83,8 @@ class TableFacts:
     engine: str
     transactional: bool
     versioned: bool
+    as_bytes: bool
+    """Whether its rows can be written as bytes; see ``writing``."""
     by_key: bool
     """Whether it must be told to come in the order of its first unique key; see ``dumptool.rows``."""
     columns: tuple[str, ...]
@@ -223,6 +226,7 @@ def _tables(
             engine=engine,
             transactional=engine in transactional,
             versioned=kind == "SYSTEM VERSIONED",
+            as_bytes=writing.takes_bytes(column[1] for column in columns.get(name, ())),
             by_key=by_key.get(name, False)
             and engine in transactional
             and (engine.upper() != "INNODB" or _covered(columns.get(name, ()), indexed.get(name, {}))),

@@ -23,6 +23,7 @@ from backproof.engines.mysql.guard import inserts
 from backproof.engines.mysql.names import decode, spell, unspell
 from backproof.engines.mysql.sessions import Sessions, execute, refusal
 from backproof.engines.mysql.shapes import NAME
+from backproof.engines.mysql.writing import SET_BACK, SET_BYTES, opened
 from backproof.errors import Damaged, RestoreFailed
 from backproof.parallel import lanes as parallel
 from backproof.parallel.lanes import Lane, Turn
@@ -164,7 +165,8 @@ class _Loading:
         way = self._tables[table].bulk
         if text is None or way is None or spell(unspell(decode(text.table))) != table:
             return False
-        statement = way.statement([unspell(decode(name)) for name in _NAMES.findall(text.columns or b"")])
+        names = [unspell(decode(name)) for name in _NAMES.findall(text.columns or b"")]
+        statement = way.statement(names, text.as_bytes)
         if statement is None:
             return False
         what = f"rows of {table}"
@@ -193,6 +195,16 @@ class _Loading:
             told = f"a member of {member.table} holds {held} rows where the manifest says {member.rows}"
             raise Damaged(told, _REMEDY)
         self._require_room(max(len(sql) for sql, _ in statements) + 1, what)
+        as_bytes = opened(plain).as_bytes
+        if as_bytes:
+            execute(connection, SET_BYTES[:-2], what)
+        self._insert_all(connection, statements, what)
+        if as_bytes:
+            execute(connection, SET_BACK[:-2], what)
+
+    def _insert_all(
+        self, connection: "Connection[pymysql.cursors.Cursor]", statements: list[tuple[bytes, int]], what: str
+    ) -> None:
         for attempt in range(1, _TRIES + 1):
             try:
                 self._send(connection, statements, what)

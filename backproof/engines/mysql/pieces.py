@@ -10,9 +10,10 @@ MariaDB's first row shares a line with the column list, rows are told from strin
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from backproof.engines import PIECE_BYTES, Piece
+from backproof.engines.mysql import writing
 from backproof.engines.mysql.lines import Lines, look
 from backproof.engines.mysql.names import decode, spell
 from backproof.engines.mysql.shapes import NAME
@@ -46,6 +47,7 @@ def pieces(
     stream: Readable,
     columns: Mapping[str, tuple[str, ...]],
     piece_bytes: int = PIECE_BYTES,
+    as_bytes: bool = False,
 ) -> Iterator[Piece]:
     """A dump of rows (``--no-create-info --skip-triggers``) as pieces, table by table, from first byte to last.
 
@@ -54,21 +56,31 @@ def pieces(
 
     Args:
         columns: by name as ``Table.name`` spells it; each of these tables must come, and no other.
+        as_bytes: whether the tool was told to write bytes; each piece with rows then sets the session's character set.
 
     Raises:
         DumpFailed: the text ends early, or holds another table, or lacks one.
     """
     window = _Window(stream, piece_bytes)
     _pass_preamble(window)
+    around = _Around(writing.SET_BYTES, writing.SET_BACK, writing.BYTES) if as_bytes else _Around(b"", b"", None)
     missing = dict(columns)
     while (header := _next_header(window)) is not None:
         table, head = header
         if table not in missing:
             raise DumpFailed(f"mariadb-dump wrote rows of {table}, which was not there before", _REMEDY)
-        yield from _rows(window, table, missing.pop(table), head)
+        yield from _rows(window, table, missing.pop(table), head, around)
     _check_closing(window)
     if missing:
         raise DumpFailed(f"mariadb-dump wrote no rows of {', '.join(sorted(missing))}", _REMEDY)
+
+
+class _Around(NamedTuple):
+    """What a piece with rows begins and ends with."""
+
+    head: bytes
+    tail: bytes
+    charset: str | None
 
 
 class _Window:
@@ -130,10 +142,10 @@ def _next_header(window: _Window) -> tuple[str, bytes] | None:
     return spell(decode(quoted[1:-1].replace(b"``", b"`"))), window.take(len(match[0]))
 
 
-def _rows(window: _Window, table: str, columns: tuple[str, ...], head: bytes) -> Iterator[Piece]:
+def _rows(window: _Window, table: str, columns: tuple[str, ...], head: bytes, around: "_Around") -> Iterator[Piece]:
     match = window.match(INSERT)
     if match is None:
-        yield Piece("data", table, columns, 0, head, b"", b"")
+        yield Piece("data", table, columns, 0, head, b"", b"", around.charset)
         return
     insert = match[0]
     if spell(_unquoted(match["table"])) != table:
@@ -148,7 +160,8 @@ def _rows(window: _Window, table: str, columns: tuple[str, ...], head: bytes) ->
         body = window.take(length)
         window.fill(len(insert))
         last = not window.text.startswith(insert, window.at)
-        yield Piece("data", table, columns, _count(body, lines, insert, table), head, body, b"")
+        rows = _count(body, lines, insert, table)
+        yield Piece("data", table, columns, rows, around.head + head, body, around.tail, around.charset)
         head = b""
 
 

@@ -58,7 +58,9 @@ def begin(
 
     definitions = run(dumptool.definitions(tool.path, tool.flavour, options, point.target.database))
     carried = (facts for facts in point.catalogue.tables.values() if facts.carried)
-    rows = [(share, run(_argv(share, point, tool, options))) for share in shares(carried, jobs)]
+    rows = [
+        (share, run(_argv(share, point, tool, options))) for share in shares(carried, jobs, tool.flavour == "mariadb")
+    ]
     _await([("definitions", definitions), *(("rows", running) for _, running in rows)], deadline)
     runs = [Run(share, running, PatientPipe(running.stdout)) for share, running in rows]
     stack.enter_context(patient([each.rows for each in runs]))
@@ -79,7 +81,15 @@ def whole_text(definitions: subprocesses.Running) -> bytes:
 
 
 def _argv(share: Share, point: Point, tool: Program, options: Path) -> list[str]:
-    argv = partial(dumptool.rows, tool.path, tool.flavour, options, point.target.database, by_key=share.by_key)
+    argv = partial(
+        dumptool.rows,
+        tool.path,
+        tool.flavour,
+        options,
+        point.target.database,
+        by_key=share.by_key,
+        as_bytes=share.as_bytes,
+    )
     mine = [facts.name for facts in share.tables]
     if not share.everything_but:
         return argv(tables=mine)

@@ -1,6 +1,7 @@
 """Dividing a schema's rows among several runs of the dump tool: whole tables, about equal bytes each.
 
-A run reads its tables either by key or as they lie (see ``dumptool.rows``), so there is a set of runs for each kind.
+A run reads its tables either by key or as they lie (see ``dumptool.rows``), and writes them as bytes or as text
+(``writing``), so there is a set of runs for each kind.
 The first of a set has all of its tables but those the further ones were given. It names none of them: naming thousands
 of tables costs the tool a query each while writers wait.
 """
@@ -21,23 +22,30 @@ class Share:
 
     tables: tuple[TableFacts, ...]
     by_key: bool
+    as_bytes: bool
     everything_but: bool = False
     """Whether the run is told what to leave out instead of what to read."""
 
 
-def shares(tables: Iterable[TableFacts], jobs: int) -> list[Share]:
+def shares(tables: Iterable[TableFacts], jobs: int, tool_writes_bytes: bool) -> list[Share]:
     """A share for each run, none of them empty.
 
     Args:
         tables: all whose rows are dumped.
-        jobs: runs in all; one more at most where there are tables of both kinds.
+        jobs: runs in all; a few more at most where there are tables of several kinds.
+        tool_writes_bytes: whether the dump tool can.
     """
-    listed = list(tables)
-    kinds = [[facts for facts in listed if facts.by_key is kind] for kind in (True, False)]
-    whole = sum(map(_bytes, kinds)) or 1
-    groups = [group for kind in kinds for group in _divided(kind, max(1, round(jobs * _bytes(kind) / whole)))]
+    kinds: dict[tuple[bool, bool], list[TableFacts]] = {}
+    for facts in tables:
+        kinds.setdefault((not facts.by_key, not (facts.as_bytes and tool_writes_bytes)), []).append(facts)
+    whole = sum(map(_bytes, kinds.values())) or 1
     # Only a first run may leave out instead of naming: of the further ones none has many tables.
-    return [Share(tuple(group), group[0].by_key, len(group) > NAMED_AT_MOST) for group in groups if group]
+    return [
+        Share(tuple(group), not as_they_lie, not as_text, len(group) > NAMED_AT_MOST)
+        for (as_they_lie, as_text), kind in sorted(kinds.items())
+        for group in _divided(kind, max(1, round(jobs * _bytes(kind) / whole)))
+        if group
+    ]
 
 
 def _bytes(tables: Iterable[TableFacts]) -> int:
