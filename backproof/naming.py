@@ -8,6 +8,9 @@
     shop/daily/backup_2025-11-07_020000.proof_2025-11-07_021500_passed.json
     shop/daily/backup_2025-11-07_020000.pin.json         whoever wrote it wants the backup kept
     shop/daily/backup_2025-11-07_020000.removal.json     what is left of the backup is to be deleted
+    shop/incident/incident_2025-11-07_021500_3f9a1c2b.opened.json           somebody must act: see ``escalation``
+    shop/incident/incident_2025-11-07_021500_3f9a1c2b.level_1.json          who was told
+    shop/incident/incident_2025-11-07_021500_3f9a1c2b.acknowledged.json     and who answered
 
 Moments are UTC, to the second. A key that ``parse`` does not know is not ours: nothing of Backproof lists, reads or
 deletes it.
@@ -49,6 +52,9 @@ _PLAN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MOMENT = r"([0-9]{4})-([0-9]{2})-([0-9]{2})_([0-9]{2})([0-9]{2})([0-9]{2})"
 _ID = re.compile(rf"backup_{_MOMENT}")
 _STEM = re.compile(rf"([a-z0-9][a-z0-9-]{{0,62}})/({'|'.join(KINDS)})/(backup_{_MOMENT})")
+_MARK = re.compile(r"[0-9a-f]{8}")
+_INCIDENT_PART = re.compile(r"opened|joined_[0-9a-f]{8}|level_[1-9][0-9]?|acknowledged|resolved")
+_INCIDENT = re.compile(rf"incident/incident_{_MOMENT}_([0-9a-f]{{8}})\.({_INCIDENT_PART.pattern})\.json")
 _PROOF = re.compile(rf"proof_{_MOMENT}_({'|'.join(_VERDICTS)})\.json")
 
 
@@ -83,6 +89,54 @@ class Name:
     def with_part(self, part: Part) -> "Name":
         """Another part of the same backup."""
         return Name(self.plan, self.kind, self.taken_at, part)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentName:
+    """What one document of an incident is.
+
+    Raises:
+        ValueError: the plan, the mark or the part can't be, or the moment has no time zone.
+    """
+
+    plan: str
+    opened_at: datetime
+    mark: str
+    """Eight hex digits, that tell it from others of the plan."""
+    part: str
+    """``opened``, ``joined_MARK``, ``level_1`` …, ``acknowledged`` or ``resolved``."""
+
+    def __post_init__(self) -> None:
+        if not _PLAN.fullmatch(self.plan):
+            raise ValueError(f"{self.plan!r} can't be a plan's name: lower-case letters, digits and '-', at most 63")
+        if not _MARK.fullmatch(self.mark):
+            raise ValueError(f"{self.mark!r} is no mark of an incident: eight hex digits")
+        if not _INCIDENT_PART.fullmatch(self.part):
+            raise ValueError(f"{self.part!r} is no part of an incident")
+        object.__setattr__(self, "opened_at", _to_the_second(self.opened_at))
+
+
+def incident_key(name: IncidentName) -> str:
+    """The key under which a store holds it."""
+    return f"{incident_prefix(name.plan)}incident_{_moment(name.opened_at)}_{name.mark}.{name.part}.json"
+
+
+def incident_prefix(plan: str) -> str:
+    """What the keys of a plan's incidents begin with."""
+    return f"{plan}/incident/"
+
+
+def parse_incident(key: str) -> IncidentName | None:
+    """What a key names, or None where it is no incident's; the inverse of ``incident_key``."""
+    plan, _, rest = key.partition("/")
+    match = _INCIDENT.fullmatch(rest)
+    moment = _parsed(*match.groups()[:6]) if match else None
+    if match is None or moment is None:
+        return None
+    try:
+        return IncidentName(plan, moment, match[7], match[8])
+    except ValueError:
+        return None
 
 
 @lru_cache(4096)

@@ -16,6 +16,7 @@ from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events.schemas.automations import Automation, AutomationCore
+from prefect.flows import Flow
 from prefect.types.entrypoint import EntrypointType
 
 from backproof.alarms import standing
@@ -27,6 +28,7 @@ from blocks import notifications
 from blocks.notifications import Saved, block_name, kind_of, notification_block, saved_targets
 from deployments import alert_rules
 from flows.deadline import deadline
+from flows.escalation import acknowledge, escalation
 from tasks import deadlines
 
 _PAGE = 200
@@ -61,13 +63,19 @@ def ensure(spec: FleetSpec, client: SyncPrefectClient) -> Changes:
 
 def deployments(spec: FleetSpec) -> Iterator[RunnerDeployment]:
     """What must be deployed for the rest of this module."""
-    yield RunnerDeployment.from_flow(
-        deadline,
-        deadlines.deadline_deployment(spec.fleet),
-        entrypoint_type=EntrypointType.MODULE_PATH,
-        tags=[f"fleet:{spec.fleet}"],
-        description="Looks whether a plan has a proven backup that is young enough. Its runs schedule themselves.",
-    )
+    described: dict[Flow[..., Any], str] = {
+        deadline: "Looks whether a plan has a proven backup that is young enough. Its runs schedule themselves.",
+        escalation: "Tells one level of a plan's escalation. Automations start it, and it the turn of the next level.",
+        acknowledge: "Say that you are at an incident, so that no further level is told.",
+    }
+    for flow, description in described.items():
+        yield RunnerDeployment.from_flow(
+            flow,
+            f"{spec.fleet}.{flow.name}",
+            entrypoint_type=EntrypointType.MODULE_PATH,
+            tags=[f"fleet:{spec.fleet}"],
+            description=description,
+        )
 
 
 def remove(fleet: str, client: SyncPrefectClient) -> Changes:

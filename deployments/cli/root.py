@@ -39,6 +39,8 @@ _COMMANDS = {
     "prune": "retaining",
     "pin": "retaining",
     "unpin": "retaining",
+    "alerts": "alerts",
+    "ack": "alerts",
     "demo": "demo",
 }
 """Command to the module of this package that defines it."""
