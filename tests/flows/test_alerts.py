@@ -12,22 +12,33 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import _temporary_global_settings_context, get_settings_context
+from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Pending, Running, Scheduled
 
 from backproof.alarms import standing
+from backproof.archive.manifest import archive_name
 from backproof.errors import NotFound
-from backproof.fleet import FleetSpec, parse
+from backproof.fleet import Fleet, FleetSpec, parse
+from backproof.naming import MANIFEST, Name, ProofPart, key
+from blocks.fleet import FILE_VARIABLE
 from blocks.notifications import block_name
 from deployments import alerts
 from deployments.apply import deploy
 from deployments.apply.deployments import Deployments
 from deployments.apply.work_pools import WorkPools
+from deployments.servers.prefect import drain
+from flows.deadline import deadline
+from flows.escalation import acknowledge, escalation
 from tasks import deadlines
+from tests.support import archives
+from tests.support.histories import days_ago
 from tests.support.prefect_fixtures import eventually, text_of
 from tests.support.prefect_restarts import PASSWORD, RestartingServer
+from tests.support.replicas import proof_of
 from tests.support.webhook import Webhook, webhook
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -46,12 +57,25 @@ notifications:
 plans:
   alarm-shop: {{database: db, encryption: none, schedules: &no {{daily: [], monthly: []}}, notify: {{success: [team]}}}}
   alarm-blog: {{database: db, encryption: none, schedules: *no, objectives: {{rpo: 2d}}}}
+  alarm-pager:
+    database: db
+    encryption: none
+    schedules: *no
+    notify: {{failure: [team]}}
+    escalation:
+      - {{name: on-call engineer, notify: [team, ops], wait: 1s}}
+      - {{name: vendor, notify: [ops], wait: 1s}}
+      - {{name: nobody yet, notify: [ops]}}
   alarm-quiet: {{database: db, encryption: none, schedules: *no, notify: {{failure: [], success: []}}}}
 """
 
 
+def text_for(folder: Path, url: str) -> str:
+    return FLEET.format(key=b64encode(b"s" * 32).decode(), folder=folder, url=url, canary=CANARY)
+
+
 def fleet(folder: Path, url: str, **changed: str) -> FleetSpec:
-    text = FLEET.format(key=b64encode(b"s" * 32).decode(), folder=folder, url=url, canary=CANARY)
+    text = text_for(folder, url)
     for old, new in changed.items():
         text = text.replace(old, new)
     return parse(text, {}, folder / "fleet.yaml")
@@ -65,6 +89,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartingServe
     try:
         with temporary_settings(chosen), _temporary_global_settings_context(get_settings_context()):
             yield running
+            drain()
     finally:
         running.stop()
 
@@ -82,6 +107,15 @@ def spec(tmp_path_factory: pytest.TempPathFactory, hook: Webhook) -> FleetSpec:
 
 
 @pytest.fixture
+def fleet_file(spec: FleetSpec, hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What flows read it from that are run here."""
+    path = spec.stores["local"].path.parent / "fleet.yaml"
+    path.write_text(text_for(path.parent, hook.url))
+    monkeypatch.setenv(FILE_VARIABLE, str(path))
+    return path
+
+
+@pytest.fixture
 def client(server: RestartingServer) -> Iterator[SyncPrefectClient]:
     with get_client(sync_client=True) as connected:
         yield connected
@@ -92,6 +126,18 @@ def applied(server: RestartingServer, spec: FleetSpec) -> alerts.Changes:
     deploy(spec, [WorkPools, Deployments])
     with get_client(sync_client=True) as connected:
         return alerts.ensure(spec, connected)
+
+
+def put_plain(fleet: Fleet, plan: str, taken_at: datetime) -> Name:
+    """A proven backup, where nothing is encrypted."""
+    archive = archives.make(plan=plan, taken_at=taken_at)
+    store = fleet.stores(plan)[0]
+    name = archive_name(archive.manifest)
+    store.put(key(name), [archive.stored])
+    store.put(key(name.with_part(MANIFEST)), [fleet.signer.sign(archive.manifest)])
+    proof = proof_of(archive.manifest, store.name, "passed", taken_at + timedelta(minutes=1))
+    store.put(key(name.with_part(ProofPart(proof.finished_at, "passed"))), [fleet.signer.sign(proof)])
+    return name
 
 
 def start(client: SyncPrefectClient, name: str, **settings: Any) -> FlowRun:
@@ -115,15 +161,21 @@ def test_applying_makes_blocks_automations_and_deadlines_and_again_changes_nothi
     applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient
 ) -> None:
     assert sorted(applied.created) == [
+        "automation alarmed: escalation",
+        "automation alarmed: escalation, no worker",
+        "automation alarmed: late runs and escalation to team",
         "automation alarmed: late runs of the whole fleet to ops",
         "automation alarmed: late runs to ops",
+        "automation alarmed: overdue, no worker and escalation to team",
         "automation alarmed: overdue, no worker to ops",
         "automation alarmed: proven backups to team",
+        "automation alarmed: trouble and escalation to team",
         "automation alarmed: trouble of the whole fleet to ops",
         "automation alarmed: trouble to ops",
         "block alarmed--ops",
         "block alarmed--team",
         "deadline of alarm-blog",
+        "deadline of alarm-pager",
         "deadline of alarm-quiet",
         "deadline of alarm-shop",
     ]
@@ -140,13 +192,14 @@ def test_a_change_keeps_ids_and_what_somebody_switched_off(
     client.pause_automation(late.id)
     changed = fleet(spec.stores["local"].path.parent, hook.url, **{"late_after: 20s": "late_after: 30s"})
     assert sorted(alerts.ensure(changed, client).updated) == [
+        "automation alarmed: late runs and escalation to team",
         "automation alarmed: late runs of the whole fleet to ops",
         "automation alarmed: late runs to ops",
     ]
     after = alerts.actual_automations("alarmed", client)["alarmed: late runs to ops"]
     assert (after.id, after.enabled) == (late.id, False)
     client.resume_automation(late.id)
-    assert len(alerts.ensure(spec, client).updated) == 2
+    assert len(alerts.ensure(spec, client).updated) == 3
 
 
 def test_another_fleet_whose_name_begins_alike_is_left_alone(
@@ -271,6 +324,84 @@ def test_a_run_that_no_worker_takes_up_is_told_after_a_while_through_a_restart(
     with get_client(sync_client=True) as client:
         client.delete_flow_run(late.id)
         client.delete_flow_run(taken.id)
+
+
+def run_now(flow: Any, client: SyncPrefectClient, run: UUID) -> Any:
+    """As a worker would, in this process."""
+    there = client.read_flow_run(run)
+    return run_flow(flow, flow_run=there, parameters=dict(there.parameters), return_type="state")
+
+
+def test_a_worker_looks_into_the_stores_and_tells_what_it_finds_once(
+    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient, hook: Webhook, fleet_file: Path
+) -> None:
+    deployment = deadlines.find_deployment(client, "alarmed")
+    assert deployment is not None
+    objectives = spec.plans["alarm-shop"].objectives
+    since = datetime.now(UTC) - objectives.rpo - objectives.grace + timedelta(seconds=2)
+    deadlines.place(client, deployment, standing("alarm-shop", None, since, objectives, datetime.now(UTC)))
+    [run] = deadlines.runs_ahead(client, deployment, "alarm-shop")
+    client.set_flow_run_state(run.id, Pending(), force=True)
+    assert run_now(deadline, client, run.id).name == "Overdue"
+    [message] = hook.next()
+    assert message["subject"] == "alarm-shop: no proven backup in time"
+    assert "There is no proven backup of alarm-shop, which was first applied at" in message["body"]
+    # A lapse is told once: applying again sets no new deadline, and a run that was late says nothing more.
+    assert not alerts.ensure(spec, client)
+    late = deadlines.last_run(client, deployment, "alarm-blog")
+    assert late is not None
+    assert run_now(deadline, client, late.id).name == "OverdueTold"
+
+
+def test_a_proven_backup_moves_the_deadline_to_where_its_snapshot_puts_it(
+    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient, fleet_file: Path
+) -> None:
+    name = put_plain(Fleet(spec), "alarm-shop", days_ago(0.5))
+    deadlines.renew.fn("alarm-shop")
+    deployment = deadlines.find_deployment(client, "alarmed")
+    assert deployment is not None
+    [run] = deadlines.runs_ahead(client, deployment, "alarm-shop")
+    assert run.state is not None
+    objectives = spec.plans["alarm-shop"].objectives
+    assert run.state.state_details.scheduled_time == name.taken_at + objectives.rpo + objectives.grace
+    assert run.parameters["newest"] == name.id
+    assert not alerts.ensure(spec, client)
+
+
+def escalations(client: SyncPrefectClient, level: int) -> list[FlowRun]:
+    found = client.read_deployment_by_name("escalation/alarmed.escalation")
+    chosen = DeploymentFilter(id=DeploymentFilterId(any_=[found.id]))
+    return [run for run in client.read_flow_runs(deployment_filter=chosen) if run.parameters["level"] == level]
+
+
+def test_levels_are_told_one_after_the_other_until_somebody_acknowledges(
+    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient, hook: Webhook, fleet_file: Path
+) -> None:
+    failed = start(client, "backup/alarm-pager-backup")
+    end(client, failed.id, Failed(message="Flow run encountered an exception: NoSpace: the disk is full. Make room."))
+    incident = f"alarm-pager-{str(failed.id)[-8:]}"
+    assert hook.next() == [{"text": f"alarm-pager: {failed.name} failed", "to": "team"}]
+    [first] = eventually(lambda: escalations(client, 1), what="the automation starts the escalation")
+    expected = {"plan": "alarm-pager", "incident": incident, "what": "the disk is full. Make room.", "level": 1}
+    assert first.parameters == expected
+    assert run_now(escalation, client, first.id).is_completed()
+    [message] = hook.next()  # team was told by the automation
+    assert message["subject"] == f"alarm-pager: {incident} needs the on-call engineer"
+    assert "What: the disk is full. Make room." in message["body"]
+    assert f"backproof ack {incident}" in message["body"]
+    run_now(
+        escalation, client, start(client, "escalation/alarmed.escalation", parameters=expected).id
+    )  # again: nothing
+    [second] = escalations(client, 2)
+    assert run_now(escalation, client, second.id).is_completed()
+    [message] = hook.next()
+    assert message["subject"] == f"alarm-pager: {incident} needs the vendor"
+    assert "Told before: on-call engineer at" in message["body"]
+    form = start(client, "acknowledge/alarmed.acknowledge", parameters={"incident": incident, "by": "Ada"})
+    assert run_now(acknowledge, client, form.id).is_completed()
+    [third] = escalations(client, 3)
+    state = run_now(escalation, client, third.id)
+    assert f"{incident} was acknowledged" in state.message
 
 
 def test_no_secret_of_a_target_lies_in_clear_on_the_server(applied: alerts.Changes, server: RestartingServer) -> None:
