@@ -31,6 +31,7 @@ from backproof.fleet.notifications import (
     TeamsSpec,
     WebhookSpec,
 )
+from blocks.saving import secret_fields
 
 _PAGE = 200
 _SERIOUS: Literal["failure"] = "failure"
@@ -88,6 +89,40 @@ def kind_of(spec: NotificationSpec) -> str:
     return str(notification_block(spec, "any").get_block_type_slug())
 
 
+def data_of(block: NotificationBlock) -> dict[str, Any]:
+    """What a block holds, as plain JSON, its secrets in clear."""
+    fields = set(type(block).model_fields)
+    data: dict[str, Any] = block.model_dump(mode="json", include=fields, context={"include_secrets": True})
+    return data
+
+
+def saved_data(client: SyncPrefectClient, saved: Saved) -> dict[str, Any]:
+    """The same of a block on the server; empty where it holds what its type does not allow."""
+    where: dict[str, Any] = {"path_params": {"id": saved.id}, "params": {"include_secrets": True}}
+    data = client.request("GET", "/block_documents/{id}", **where).json()["data"]
+    try:
+        return data_of(_types()[saved.kind](**data))
+    except (ValueError, KeyError):
+        return {}
+
+
+def secrets_of(kind: str) -> frozenset[str]:
+    """The fields of a type of block that hold secrets."""
+    return secret_fields(_types()[kind]) if kind in _types() else frozenset()
+
+
+def _types() -> dict[str, type[NotificationBlock]]:
+    kinds = (
+        prefect_blocks.CustomWebhookNotificationBlock,
+        prefect_blocks.SlackWebhook,
+        prefect_blocks.MicrosoftTeamsWebhook,
+        prefect_blocks.DiscordWebhook,
+        prefect_blocks.PagerDutyWebHook,
+        prefect_blocks.OpsgenieWebhook,
+    )
+    return {kind.get_block_type_slug(): kind for kind in kinds}
+
+
 def saved_targets(client: SyncPrefectClient) -> list[Saved]:
     """Every block of a server that can notify."""
     return list(_saved(client))
@@ -115,15 +150,22 @@ def chosen(saved: list[Saved], fleet: FleetSpec, target: str) -> Saved:
     Raises:
         NotFound: there is none.
     """
+    if found := find(saved, fleet, target):
+        return found
+    raise NotFound(
+        f"no target of messages is called {target!r}",
+        "Describe it under notifications in fleet.yaml, or make a notification block of that name in Prefect's UI.",
+    )
+
+
+def find(saved: list[Saved], fleet: FleetSpec, target: str) -> Saved | None:
+    """As ``chosen``, and None where there is none."""
     kind = kind_of(fleet.notifications[target]) if target in fleet.notifications else None
     for name in (block_name(fleet.fleet, target), target):
         for each in saved:
             if each.name == name and kind in (None, each.kind):
                 return each
-    raise NotFound(
-        f"no target of messages is called {target!r}",
-        "Describe it under notifications in fleet.yaml, or make a notification block of that name in Prefect's UI.",
-    )
+    return None
 
 
 def send(block: NotificationBlock, subject: str, body: str) -> str | None:

@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import (
     DeploymentFilterId,
     FlowRunFilter,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
@@ -105,6 +106,13 @@ def runs_ahead(client: SyncPrefectClient, deployment: UUID, plan: str | None = N
     states = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_AHEAD)))
     tags = FlowRunFilterTags(all_=[f"plan:{plan}"]) if plan else None
     return _runs(client, deployment, FlowRunFilter(state=states, tags=tags))
+
+
+def runs_settled(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
+    """Runs of all plans that are being judged, or whose plan was found overdue."""
+    judged = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING]))
+    lapsed = FlowRunFilterState(name=FlowRunFilterStateName(any_=list(LAPSED)))
+    return [run for chosen in (judged, lapsed) for run in _runs(client, deployment, FlowRunFilter(state=chosen))]
 
 
 def last_run(client: SyncPrefectClient, deployment: UUID, plan: str) -> FlowRun | None:

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from backproof.fleet import FleetSpec
+from deployments.apply.alerts import Alerts
 from deployments.apply.block_documents import Blocks
 from deployments.apply.deployments import Deployments
+from deployments.apply.due import Deadlines
 from deployments.apply.lost_runs import LostRuns
+from deployments.apply.targets import Targets
 from deployments.apply.things import Change, Sort, Thing, compare
 from deployments.apply.work_pools import WorkPools
 
-SORTS: tuple[type[Sort], ...] = (Blocks, WorkPools, Deployments, LostRuns)
+SORTS: tuple[type[Sort], ...] = (Blocks, Targets, WorkPools, Deployments, LostRuns, Alerts, Deadlines)
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Outlook:
 
     spec: FleetSpec
     changes: tuple[Change, ...]
-    """To create or to change, in order."""
+    """To create or to change, in order; and to remove, of sorts of which nothing may be left over."""
     gone: tuple[Change, ...]
     """What bears the fleet's name and is no longer in the file, in the order of removal."""
     right: int
@@ -57,6 +60,8 @@ def outlook(client: SyncPrefectClient, spec: FleetSpec, sorts: Sequence[type[Sor
         actual = sort.actual(client, spec)
         different, unwanted, alike = compare(wanted, actual)
         there += actual
+        if sort.removed_at_once:
+            different, unwanted = different + unwanted, []
         changes += different
         gone = unwanted[::-1] + gone  # what names others goes before them
         right += alike

@@ -75,6 +75,8 @@ class Sort(ABC):
 
     name: str
     """``block``, ``deployment`` …"""
+    removed_at_once: bool = False
+    """Whether one that is no longer wanted goes with the next ``apply``, asked or not: it would do harm."""
 
     @abstractmethod
     def desired(self, spec: FleetSpec) -> Sequence[Thing]:

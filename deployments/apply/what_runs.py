@@ -16,6 +16,7 @@ from backproof.fleet.timetable import Entry
 from deployments.apply.things import Thing
 from flows.backup import backup
 from flows.deadline import deadline
+from flows.escalation import acknowledge, escalation
 from flows.replication import replication
 from flows.retention import retention
 from flows.verification import verification
@@ -27,8 +28,8 @@ FOR_ALL: tuple[Flow[..., Any], ...] = (retention, replication)
 """On a schedule of the fleet's, over all plans or some."""
 
 
-BEHIND_THE_SCENES: tuple[Flow[..., Any], ...] = (deadline,)
-"""Started by other runs."""
+BEHIND_THE_SCENES: tuple[Flow[..., Any], ...] = (deadline, escalation)
+"""Started by other runs, and by automations."""
 
 
 def tag(fleet: str) -> str:
@@ -43,6 +44,7 @@ def deployments(spec: FleetSpec) -> list[Thing]:
         *(_of_plan(spec, plan) for plan in spec.plans),
         *(_by_hand(spec, flow) for flow in BY_HAND),
         *(_behind_the_scenes(spec, flow) for flow in BEHIND_THE_SCENES),
+        _deployment(spec, acknowledge, f"{spec.fleet}.acknowledge", _first_line(acknowledge)),
         *(_for_all(spec, flow, [entry for entry in entries if entry.kind == flow.name]) for flow in FOR_ALL),
     ]
 
@@ -82,7 +84,7 @@ def _for_all(spec: FleetSpec, flow: Flow[..., Any], entries: Sequence[Entry]) ->
 
 
 def _behind_the_scenes(spec: FleetSpec, flow: Flow[..., Any]) -> Thing:
-    return _deployment(spec, flow, f"{spec.fleet}.{flow.name}", f"{_first_line(flow)} Other runs start it.")
+    return _deployment(spec, flow, f"{spec.fleet}.{flow.name}", f"{_first_line(flow)} Nobody needs to start it.")
 
 
 def _deployment(

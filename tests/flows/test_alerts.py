@@ -15,6 +15,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import _temporary_global_settings_context, get_settings_context
+from prefect.events.schemas.automations import Automation
 from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Pending, Running, Scheduled
@@ -22,13 +23,15 @@ from prefect.states import Completed, Crashed, Failed, Pending, Running, Schedul
 from backproof.alarms import standing
 from backproof.archive.manifest import archive_name
 from backproof.errors import NotFound
-from backproof.fleet import Fleet, FleetSpec, parse
+from backproof.fleet import Fleet, FleetSpec, LocalStoreSpec, parse
 from backproof.naming import MANIFEST, Name, ProofPart, key
 from blocks.fleet import FILE_VARIABLE
 from blocks.notifications import block_name
-from deployments import alerts
-from deployments.apply import deploy
+from deployments.apply import carry_out, outlook
+from deployments.apply.alerts import Alerts
 from deployments.apply.deployments import Deployments
+from deployments.apply.due import Deadlines
+from deployments.apply.targets import Targets
 from deployments.apply.work_pools import WorkPools
 from deployments.servers.prefect import drain
 from flows.deadline import deadline
@@ -48,6 +51,7 @@ FLEET = """
 fleet: alarmed
 signing: {{private_key: {key}}}
 late_after: 20s
+schedules: {{retention: [], replication: []}}
 stores: {{local: {{type: local, path: {folder}/store}}}}
 databases: {{db: {{engine: postgresql, port: 1, name: shop, user: u}}}}
 notify: {{failure: [ops]}}
@@ -70,6 +74,9 @@ plans:
 """
 
 
+SORTS = (Targets, WorkPools, Deployments, Alerts, Deadlines)
+
+
 def text_for(folder: Path, url: str) -> str:
     return FLEET.format(key=b64encode(b"s" * 32).decode(), folder=folder, url=url, canary=CANARY)
 
@@ -79,6 +86,12 @@ def fleet(folder: Path, url: str, **changed: str) -> FleetSpec:
     for old, new in changed.items():
         text = text.replace(old, new)
     return parse(text, {}, folder / "fleet.yaml")
+
+
+def folder_of(spec: FleetSpec) -> Path:
+    store = spec.stores["local"]
+    assert isinstance(store, LocalStoreSpec)
+    return store.path.parent
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +122,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory, hook: Webhook) -> FleetSpec:
 @pytest.fixture
 def fleet_file(spec: FleetSpec, hook: Webhook, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What flows read it from that are run here."""
-    path = spec.stores["local"].path.parent / "fleet.yaml"
+    path = folder_of(spec) / "fleet.yaml"
     path.write_text(text_for(path.parent, hook.url))
     monkeypatch.setenv(FILE_VARIABLE, str(path))
     return path
@@ -121,11 +134,24 @@ def client(server: RestartingServer) -> Iterator[SyncPrefectClient]:
         yield connected
 
 
-@pytest.fixture(scope="module")
-def applied(server: RestartingServer, spec: FleetSpec) -> alerts.Changes:
-    deploy(spec, [WorkPools, Deployments])
+def apply(spec: FleetSpec, remove: bool = False) -> list[str]:
+    """What was done: ``create target custom-webhook/alarmed--ops``."""
     with get_client(sync_client=True) as connected:
-        return alerts.ensure(spec, connected)
+        seen = outlook(connected, spec, SORTS)
+        carry_out(connected, seen, remove)
+    changes = [*seen.changes, *(seen.gone if remove else ())]
+    return sorted(f"{each.action} {each.thing.sort} {each.thing.name}" for each in changes)
+
+
+@pytest.fixture(scope="module")
+def applied(server: RestartingServer, spec: FleetSpec) -> list[str]:
+    return [each for each in apply(spec) if " deployment " not in each]
+
+
+def automations(client: SyncPrefectClient, fleet: str = "alarmed") -> dict[str, Automation]:
+    found = client.request("POST", "/automations/filter", json={"limit": 200, "sort": "CREATED_DESC"}).json()
+    every = [Automation.model_validate(each) for each in found]
+    return {each.name: each for each in every if each.name.startswith(f"{fleet}: ")}
 
 
 def put_plain(fleet: Fleet, plan: str, taken_at: datetime) -> Name:
@@ -157,72 +183,88 @@ def waiting(server: RestartingServer) -> int:
     return int(count)
 
 
-def test_applying_makes_blocks_automations_and_deadlines_and_again_changes_nothing(
-    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient
+def test_applying_makes_targets_automations_and_deadlines_and_again_changes_nothing(
+    applied: list[str], spec: FleetSpec, client: SyncPrefectClient
 ) -> None:
-    assert sorted(applied.created) == [
-        "automation alarmed: escalation",
-        "automation alarmed: escalation, no worker",
-        "automation alarmed: late runs and escalation to team",
-        "automation alarmed: late runs of the whole fleet to ops",
-        "automation alarmed: late runs to ops",
-        "automation alarmed: overdue, no worker and escalation to team",
-        "automation alarmed: overdue, no worker to ops",
-        "automation alarmed: proven backups to team",
-        "automation alarmed: trouble and escalation to team",
-        "automation alarmed: trouble of the whole fleet to ops",
-        "automation alarmed: trouble to ops",
-        "block alarmed--ops",
-        "block alarmed--team",
-        "deadline of alarm-blog",
-        "deadline of alarm-pager",
-        "deadline of alarm-quiet",
-        "deadline of alarm-shop",
+    assert applied == [
+        "create automation alarmed: escalation",
+        "create automation alarmed: escalation, no worker",
+        "create automation alarmed: late runs and escalation to team",
+        "create automation alarmed: late runs of the whole fleet to ops",
+        "create automation alarmed: late runs to ops",
+        "create automation alarmed: overdue, no worker and escalation to team",
+        "create automation alarmed: overdue, no worker to ops",
+        "create automation alarmed: proven backups to team",
+        "create automation alarmed: trouble and escalation to team",
+        "create automation alarmed: trouble of the whole fleet to ops",
+        "create automation alarmed: trouble to ops",
+        "create deadline alarm-blog",
+        "create deadline alarm-pager",
+        "create deadline alarm-quiet",
+        "create deadline alarm-shop",
+        "create target custom-webhook/alarmed--ops",
+        "create target custom-webhook/alarmed--team",
+        "create work pool alarmed",
     ]
-    before = alerts.actual_automations("alarmed", client)
-    assert not alerts.ensure(spec, client)
-    assert alerts.actual_automations("alarmed", client) == before
+    before = automations(client)
+    assert apply(spec) == []
+    assert automations(client) == before
 
 
 def test_a_change_keeps_ids_and_what_somebody_switched_off(
-    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient, hook: Webhook
+    applied: list[str], spec: FleetSpec, client: SyncPrefectClient, hook: Webhook
 ) -> None:
-    before = alerts.actual_automations("alarmed", client)
-    late = before["alarmed: late runs to ops"]
+    late = automations(client)["alarmed: late runs to ops"]
     client.pause_automation(late.id)
-    changed = fleet(spec.stores["local"].path.parent, hook.url, **{"late_after: 20s": "late_after: 30s"})
-    assert sorted(alerts.ensure(changed, client).updated) == [
-        "automation alarmed: late runs and escalation to team",
-        "automation alarmed: late runs of the whole fleet to ops",
-        "automation alarmed: late runs to ops",
+    changes = {"late_after: 20s": "late_after: 30s", "rpo: 2d": "rpo: 3d", CANARY: f"{CANARY}-2"}
+    expected = [
+        "change automation alarmed: late runs and escalation to team",
+        "change automation alarmed: late runs of the whole fleet to ops",
+        "change automation alarmed: late runs to ops",
+        "change deadline alarm-blog",
+        "change target custom-webhook/alarmed--ops",
     ]
-    after = alerts.actual_automations("alarmed", client)["alarmed: late runs to ops"]
+    assert apply(fleet(folder_of(spec), hook.url, **changes)) == expected
+    after = automations(client)["alarmed: late runs to ops"]
     assert (after.id, after.enabled) == (late.id, False)
     client.resume_automation(late.id)
-    assert len(alerts.ensure(spec, client).updated) == 3
+    assert apply(spec) == expected
+
+
+def test_what_would_tell_twice_goes_at_once_and_a_target_that_is_gone_where_it_is_asked_for(
+    applied: list[str], spec: FleetSpec, client: SyncPrefectClient, hook: Webhook
+) -> None:
+    changed = fleet(
+        folder_of(spec), hook.url, **{"success: [team]": "success: [ops]", "  team: ": "  crew: ", "[team": "[crew"}
+    )
+    done = apply(changed)
+    assert "remove automation alarmed: proven backups to team" in done
+    assert "create automation alarmed: proven backups to ops" in done
+    assert not any("alarmed--team" in each for each in done)
+    assert apply(changed, remove=True) == ["remove target custom-webhook/alarmed--team"]
+    apply(spec, remove=True)
+    assert apply(spec) == []
 
 
 def test_another_fleet_whose_name_begins_alike_is_left_alone(
-    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient, tmp_path: Path, hook: Webhook
+    applied: list[str], spec: FleetSpec, client: SyncPrefectClient, tmp_path: Path, hook: Webhook
 ) -> None:
     other = fleet(tmp_path, hook.url, **{"fleet: alarmed": "fleet: alarmed-too", "alarm-": "too-"})
-    other = other.model_copy(update={"plans": {}, "notify": other.notify})
-    before = alerts.actual_automations("alarmed", client)
-    created = alerts.ensure(other, client).created
-    assert len(created) == 4
-    assert alerts.actual_automations("alarmed", client) == before
-    assert sorted(alerts.remove("alarmed-too", client).removed) == sorted(created)
-    assert not alerts.ensure(spec, client)
+    with get_client(sync_client=True) as connected:
+        seen = outlook(connected, other, [Targets, Alerts])
+    assert {each.action for each in seen.changes} == {"create"}
+    assert not seen.gone
+    assert apply(spec) == []
 
 
-def test_a_target_that_nobody_describes_is_refused(applied: alerts.Changes, spec: FleetSpec, client: Any) -> None:
+def test_a_target_that_nobody_describes_is_refused(applied: list[str], spec: FleetSpec) -> None:
     nobody = spec.model_copy(update={"notify": spec.notify.model_copy(update={"failure": ("nobody",)})})
     with pytest.raises(NotFound, match="no target of messages is called 'nobody'"):
-        alerts.desired_automations(nobody, client)
+        apply(nobody)
 
 
 def test_a_run_that_fails_is_told_once_with_its_remedy(
-    applied: alerts.Changes, client: SyncPrefectClient, hook: Webhook
+    applied: list[str], client: SyncPrefectClient, hook: Webhook
 ) -> None:
     run = start(client, "backup/alarm-shop-backup")
     known = "Flow run encountered an exception: AccessDenied: cannot log in {{address}}. Change the password."
@@ -239,7 +281,7 @@ def test_a_run_that_fails_is_told_once_with_its_remedy(
 
 
 def test_an_error_of_another_kind_is_named_and_not_repeated(
-    applied: alerts.Changes, client: SyncPrefectClient, hook: Webhook
+    applied: list[str], client: SyncPrefectClient, hook: Webhook
 ) -> None:
     run = start(client, "backup/alarm-shop-backup")
     end(client, run.id, Failed(message="Flow run encountered an exception: KeyError: 'a-secret'"))
@@ -256,7 +298,7 @@ def test_an_error_of_another_kind_is_named_and_not_repeated(
     ],
 )
 def test_a_run_that_is_lost_or_degraded_is_told(
-    applied: alerts.Changes, client: SyncPrefectClient, hook: Webhook, state: Any, said: str
+    applied: list[str], client: SyncPrefectClient, hook: Webhook, state: Any, said: str
 ) -> None:
     run = start(
         client, "verification/alarmed.verification", parameters={"plan": "alarm-blog"}, tags=["plan:alarm-blog"]
@@ -267,7 +309,7 @@ def test_a_run_that_is_lost_or_degraded_is_told(
 
 
 def test_what_is_well_and_what_nobody_asked_for_is_not_told(
-    applied: alerts.Changes, client: SyncPrefectClient, hook: Webhook
+    applied: list[str], client: SyncPrefectClient, hook: Webhook
 ) -> None:
     end(client, start(client, "backup/alarm-quiet-backup").id, Failed(message="quiet"))
     end(client, start(client, "backup/alarm-shop-backup").id, Completed(message="well"))
@@ -286,7 +328,7 @@ def test_what_is_well_and_what_nobody_asked_for_is_not_told(
 
 
 def test_a_plan_without_a_worker_is_overdue_though_the_server_was_down_when_it_became_so(
-    applied: alerts.Changes, server: RestartingServer, spec: FleetSpec, hook: Webhook
+    applied: list[str], server: RestartingServer, spec: FleetSpec, hook: Webhook
 ) -> None:
     with get_client(sync_client=True) as client:
         deployment = deadlines.find_deployment(client, "alarmed")
@@ -307,7 +349,7 @@ def test_a_plan_without_a_worker_is_overdue_though_the_server_was_down_when_it_b
 
 
 def test_a_run_that_no_worker_takes_up_is_told_after_a_while_through_a_restart(
-    applied: alerts.Changes, server: RestartingServer, hook: Webhook
+    applied: list[str], server: RestartingServer, hook: Webhook
 ) -> None:
     with get_client(sync_client=True) as client:
         taken = start(client, "backup/alarm-blog-backup", state=Scheduled(scheduled_time=datetime.now(UTC)))
@@ -333,7 +375,7 @@ def run_now(flow: Any, client: SyncPrefectClient, run: UUID) -> Any:
 
 
 def test_a_worker_looks_into_the_stores_and_tells_what_it_finds_once(
-    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient, hook: Webhook, fleet_file: Path
+    applied: list[str], spec: FleetSpec, client: SyncPrefectClient, hook: Webhook, fleet_file: Path
 ) -> None:
     deployment = deadlines.find_deployment(client, "alarmed")
     assert deployment is not None
@@ -347,14 +389,14 @@ def test_a_worker_looks_into_the_stores_and_tells_what_it_finds_once(
     assert message["subject"] == "alarm-shop: no proven backup in time"
     assert "There is no proven backup of alarm-shop, which was first applied at" in message["body"]
     # A lapse is told once: applying again sets no new deadline, and a run that was late says nothing more.
-    assert not alerts.ensure(spec, client)
+    assert apply(spec) == []
     late = deadlines.last_run(client, deployment, "alarm-blog")
     assert late is not None
     assert run_now(deadline, client, late.id).name == "OverdueTold"
 
 
 def test_a_proven_backup_moves_the_deadline_to_where_its_snapshot_puts_it(
-    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient, fleet_file: Path
+    applied: list[str], spec: FleetSpec, client: SyncPrefectClient, fleet_file: Path
 ) -> None:
     name = put_plain(Fleet(spec), "alarm-shop", days_ago(0.5))
     deadlines.renew.fn("alarm-shop")
@@ -365,7 +407,7 @@ def test_a_proven_backup_moves_the_deadline_to_where_its_snapshot_puts_it(
     objectives = spec.plans["alarm-shop"].objectives
     assert run.state.state_details.scheduled_time == name.taken_at + objectives.rpo + objectives.grace
     assert run.parameters["newest"] == name.id
-    assert not alerts.ensure(spec, client)
+    assert apply(spec) == []
 
 
 def escalations(client: SyncPrefectClient, level: int) -> list[FlowRun]:
@@ -375,7 +417,7 @@ def escalations(client: SyncPrefectClient, level: int) -> list[FlowRun]:
 
 
 def test_levels_are_told_one_after_the_other_until_somebody_acknowledges(
-    applied: alerts.Changes, spec: FleetSpec, client: SyncPrefectClient, hook: Webhook, fleet_file: Path
+    applied: list[str], spec: FleetSpec, client: SyncPrefectClient, hook: Webhook, fleet_file: Path
 ) -> None:
     failed = start(client, "backup/alarm-pager-backup")
     end(client, failed.id, Failed(message="Flow run encountered an exception: NoSpace: the disk is full. Make room."))
@@ -404,7 +446,7 @@ def test_levels_are_told_one_after_the_other_until_somebody_acknowledges(
     assert f"{incident} was acknowledged" in state.message
 
 
-def test_no_secret_of_a_target_lies_in_clear_on_the_server(applied: alerts.Changes, server: RestartingServer) -> None:
+def test_no_secret_of_a_target_lies_in_clear_on_the_server(applied: list[str], server: RestartingServer) -> None:
     stored = text_of(server.folder)
     assert block_name("alarmed", "ops").encode() in stored
     assert CANARY.encode() not in stored
