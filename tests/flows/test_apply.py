@@ -79,7 +79,7 @@ def test_the_second_apply_changes_nothing_and_flows_find_the_fleet(client: SyncP
     fleet = described("again", "again-one", "again-two")
     first = apply(client, fleet)
     assert {(change.action, change.thing.sort) for change in first.changes} == {
-        ("create", sort) for sort in ("block", "work pool", "deployment", "automation for lost runs")
+        ("create", sort) for sort in ("block", "work pool", "deployment", "automation for lost runs", "deadline")
     }
     second = apply(client, fleet)
     assert (second.changes, second.gone, second.right) == ((), (), len(first.changes))
@@ -165,7 +165,7 @@ def test_a_plan_gone_from_the_file_stays_until_remove_and_its_backups_always(
     fleet["plans"].pop("gone-two")
     seen = apply(client, fleet)
     assert seen.plans_gone == ("gone-two",)
-    assert names(seen.gone) == {"backup/gone-two-backup", "backproof-plan/gone-two"}
+    assert names(seen.gone) == {"backup/gone-two-backup", "backproof-plan/gone-two", "gone-two"}
     assert {"gone-two-backup", "gone-one-backup"} <= deployments(client, "gone").keys()
     assert apply(client, fleet).changes == ()
     assert blocks.load_fleet("gone-two").spec.plans.keys() == {"gone-two"}, "it runs on until it is removed"
