@@ -12,6 +12,7 @@ from backproof.errors import BackproofError
 from backproof.operations.copy import Copied
 from blocks import load_fleet
 from flows.naming import run_name, tag
+from flows.overdue import one_for_all, scheduled_kind
 from flows.record import BackupRun, backup_run
 from flows.summary import backup_summary
 from tasks.copy import copy
@@ -44,6 +45,9 @@ def backup(plan: str, kind: Literal["daily", "monthly", "manual", "safety"] = "m
     """
     with stopping_cleanly():
         tag(plan)
+        if (skipped := one_for_all()) is not None:
+            return skipped
+        kind = scheduled_kind(kind)
         sweep.submit(plan).wait()
         findings = preflight.submit(plan).result()
         sealed = seal.submit(plan, kind).result()

@@ -12,6 +12,7 @@ from backproof.operations.replicate import Brought
 from backproof.replication import Outlook, Step
 from blocks import plans_of
 from flows.naming import fleet_run_name, tag
+from flows.overdue import one_for_all
 from flows.replication_record import (
     PlanReplication,
     ReplicationRun,
@@ -44,6 +45,8 @@ def replication(fleet: str, plans: list[str] = []) -> State:  # noqa: B006 — s
         NotFound: there is no such fleet.
     """
     with stopping_cleanly():
+        if (skipped := one_for_all()) is not None:
+            return skipped
         for plan in plans:
             tag(plan)
         run = replication_run(fleet, [_replicate(plan) for plan in plans or plans_of(fleet)])

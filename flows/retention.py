@@ -8,6 +8,7 @@ from backproof.errors import BackproofError
 from backproof.operations.prune import Pruned
 from blocks import plans_of
 from flows.naming import fleet_run_name
+from flows.overdue import one_for_all
 from flows.retention_summary import retention_summary, totals
 from tasks.prune import prune
 from tasks.publish import publish
@@ -32,6 +33,8 @@ def retention(fleet: str, plans: list[str] = [], dry_run: bool = False) -> State
         BackproofError: there is no such fleet.
     """
     with stopping_cleanly():
+        if (skipped := one_for_all()) is not None:
+            return skipped
         chosen = plans or list(plans_of(fleet))
         outcomes: dict[str, Pruned | BackproofError] = {}
         for plan in chosen:

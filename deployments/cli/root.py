@@ -28,6 +28,8 @@ _COMMANDS = {
     "doctor": "doctor",
     "schedule": "scheduling",
     "apply": "applying",
+    "up": "standing",
+    "down": "standing",
     "backup": "runs",
     "verify": "runs",
     "replicate": "replicating",

@@ -52,7 +52,7 @@ _PRIVATE = {
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT_SERVER_UI_ENABLED": "false",
 }
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,10 @@ class PrefectServer:
             if not self.is_running() or time.monotonic() > deadline:
                 raise ConnectionLost(f"the Prefect server at {self.url} does not answer", "Its server.log says why.")
             time.sleep(0.05)
+
+    def answers(self) -> bool:
+        """Whether it does now."""
+        return _answers(f"{self.url}/health", self.password, 1.0)
 
     def stop(self) -> None:
         """End it; no error where it has ended."""
@@ -174,17 +178,38 @@ def start(
         password: ask for a random one.
         outlive: never end by itself (and ``idle_seconds`` None): somebody will call ``stop``.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    prefect_database.give(folder)
-    record = folder / "server.json"
     secret = f"backproof:{secrets.token_urlsafe(24)}" if password else None
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
-        process = _spawn(folder, listening, _life(folder, idle_seconds, outlive), _settings(folder, url, secret, ui))
-    server = PrefectServer(process.pid, processes.started(process.pid) or "", url, secret)
-    _write(record, json.dumps(asdict(server)))
+        life = _life(folder, idle_seconds, outlive)
+        process, server = launch(folder, listening, life, secret, {} if ui else _PRIVATE)
     process.returncode = 0  # not ours to wait for: it may outlive us, and init reaps it then
     return server
+
+
+def launch(
+    folder: Path, listening: socket.socket, life: list[str], secret: str | None, settings: Mapping[str, str]
+) -> "tuple[subprocess.Popen[bytes], PrefectServer]":
+    """Start a server's process on a listening socket, and write its record.
+
+    Args:
+        folder: its home.
+        listening: bound to loopback.
+        life: when it ends by itself, as options of ``prefect_process``.
+        secret: the ``user:password`` it asks for; None: none.
+        settings: of Prefect, over ours.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prefect_database.give(folder)
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+    process = _spawn(folder, listening, life, _settings(folder, url, secret) | settings)
+    server = PrefectServer(process.pid, processes.started(process.pid) or "", url, secret)
+    _write(folder / "server.json", json.dumps(asdict(server)))
+    return process, server
+
+
+def as_long_as_us() -> list[str]:
+    """For ``launch``: it ends when this process does, whatever it dies of."""
+    return ["--owner", str(os.getpid()), processes.started(os.getpid()) or ""]
 
 
 def recorded(folder: Path) -> PrefectServer | None:
@@ -240,18 +265,18 @@ def _running(folder: Path) -> PrefectServer | None:
 def _life(folder: Path, idle_seconds: float | None, outlive: bool) -> list[str]:
     if idle_seconds is not None:
         return ["--in-use", str(folder / "in-use"), "--idle-seconds", str(idle_seconds)]
-    return [] if outlive else ["--owner", str(os.getpid()), processes.started(os.getpid()) or ""]
+    return [] if outlive else as_long_as_us()
 
 
-def _settings(folder: Path, url: str, password: str | None, ui: bool) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+def _settings(folder: Path, url: str, password: str | None) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     own = {
         "PREFECT_HOME": str(folder),
         "PREFECT_API_URL": url,
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "ui"),
     }
     guarded = {"PREFECT_SERVER_API_AUTH_STRING": password, "PREFECT_API_AUTH_STRING": password} if password else {}
-    return inherited | _SERVER | own | guarded | ({} if ui else _PRIVATE)
+    return inherited | _SERVER | own | guarded
 
 
 def _spawn(
@@ -276,13 +301,13 @@ def _spawn(
         os.close(log)
 
 
-def _answers(url: str, password: str | None) -> bool:
+def _answers(url: str, password: str | None, seconds: float = START_SECONDS) -> bool:
     request = urllib.request.Request(url)  # noqa: S310 — our own, on loopback
     if password:
         request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
     past_any_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with past_any_proxy.open(request, timeout=START_SECONDS) as answer:
+        with past_any_proxy.open(request, timeout=seconds) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

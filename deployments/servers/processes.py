@@ -39,3 +39,32 @@ def _signal(pid: int, sent: signal.Signals) -> None:
             os.kill(pid, sent)
     except ProcessLookupError:
         return
+
+
+def children(pid: int) -> list[int]:
+    """The processes that one has started, and those that they have started."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (parent := _parent(entry)) is not None:
+            parents.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [pid]
+    while waiting:
+        of_one = parents.get(waiting.pop(), [])
+        found += of_one
+        waiting += of_one
+    return found
+
+
+def signal_one(pid: int, sent: signal.Signals) -> None:
+    """Send a signal to one process; no error where it has ended."""
+    try:
+        os.kill(pid, sent)
+    except ProcessLookupError:
+        return
+
+
+def _parent(entry: Path) -> int | None:
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return None

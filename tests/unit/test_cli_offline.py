@@ -381,6 +381,8 @@ def test_help_is_there_for_every_command_and_none_hides(run: Run) -> None:
         "doctor",
         "schedule",
         "apply",
+        "up",
+        "down",
         "backup",
         "verify",
         "list",
