@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -119,6 +120,21 @@ def test_a_run_warns_in_a_line_of_what_doctor_tells_in_full(shop: Shop) -> None:
     if finding["status"] == "warning":  # where the programs here lack a security fix
         assert finding["brief"] in shop.said.splitlines()
         assert finding["found"] not in shop.said
+
+
+def test_replicate_brings_back_what_a_store_lost(shop: Shop) -> None:
+    shutil.rmtree(shop.folder / "far" / "shop")
+    answer = shop.answer("replicate", "shop")
+    check_keys(answer, example("replicate"))
+    (plan,) = answer["run"]["plans"]
+    assert (answer["run"]["outcome"], plan["plan"]) == ("complete", "shop")
+    assert shop.backup["run"]["backup"] in [each["backup"] for each in plan["brought"]]
+    near, far = (
+        {path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+        for place in (shop.folder / "near", shop.folder / "far")
+    )
+    assert far == near
+    assert "Every store holds what is kept.\n" in shop.run("replicate").stdout
 
 
 def test_list_reads_from_the_stores_what_is_there_and_proven(shop: Shop) -> None:
