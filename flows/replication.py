@@ -28,6 +28,9 @@ from tasks.stopping import stopping_cleanly
 
 T = TypeVar("T")
 
+_TOLD = 20
+"""Sentences in the message of a state."""
+
 
 @flow(name="replication", flow_run_name=fleet_run_name, persist_result=False)
 def replication(fleet: str, plans: list[str] = []) -> State:  # noqa: B006 — shown in a form
@@ -91,7 +94,9 @@ def _outcome(future: "PrefectFuture[T]") -> T | BackproofError:
 
 def _state(run: ReplicationRun) -> State:
     data = run.model_dump(mode="json")
-    said = " ".join(sentence for plan in run.plans for sentence in _sentences(plan))
+    sentences = [sentence for plan in run.plans for sentence in _sentences(plan)]
+    left = f" And {len(sentences) - _TOLD} more: see the artifact." if len(sentences) > _TOLD else ""
+    said = " ".join(sentences[:_TOLD]) + left
     if run.outcome == "failed":
         return Failed(message=f"No store could be asked. {said}", data=data)
     if run.outcome == "degraded":

@@ -14,6 +14,7 @@ import pytest
 from backproof.errors import AlreadyExists, Busy, Damaged, StoreUnavailable
 from backproof.stores.local import LocalStore
 from tests.contracts.test_stores import Place, in_pieces, place, read  # noqa: F401
+from tests.support.writers import writer
 
 MIB = 1024 * 1024
 CHECKOUT = Path(__file__).parents[2]
@@ -132,4 +133,15 @@ def test_a_killed_writer_leaves_what_the_next_one_goes_on_with(place: Place) -> 
     content = b"x" * (20 * MIB)
     place.store.resume(KEY, in_pieces(content), len(content))
     assert read(place.store, KEY) == content
+    assert place.unfinished() == []
+
+
+def test_what_another_writer_is_at_is_left_to_it(place: Place) -> None:  # noqa: F811
+    content = token_bytes(20 * MIB)
+    with writer(place.made):
+        assert len(place.unfinished()) == 1
+        place.store.resume(KEY, in_pieces(content), len(content))
+        assert len(place.unfinished()) == 1
+    assert read(place.store, KEY) == content
+    assert len(place.store.sweep(datetime.now(UTC) - timedelta(hours=1))) == 1
     assert place.unfinished() == []

@@ -24,6 +24,7 @@ from tests.support.aftermath import expect_whole
 from tests.support.fault_fixtures import Once, Past, Shop, both_kinds, shop_of
 from tests.support.fleets import PLAN
 from tests.support.kinds import MARIADB, POSTGRESQL
+from tests.support.replicas import Replicas, archive, folder
 
 RUNNING = {POSTGRESQL: "120m", MARIADB: "240m"}
 """Enough for a server, before the disk is filled."""
@@ -155,3 +156,20 @@ def fill(folder: Path) -> None:
     with suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
         while True:
             file.write(bytes(65536))
+
+
+def test_a_disk_that_fills_up_under_a_replication_is_left_as_it_was(tmp_path: Path) -> None:
+    with open_folder() as disk, small_disk(disk, "24m"):
+        replicas = Replicas({"near": {"type": "local", "path": str(tmp_path)}, "full": folder(disk)}, tmp_path)
+        laid = replicas.lay("near", archive(0, megabytes=20))
+        (step,) = replicas.survey().steps
+        fill = Once(lambda: (disk / "another's").write_bytes(bytes(16 * 1024 * 1024)), after=2 * 1024 * 1024)
+        with pytest.raises(NoSpace):
+            replicas.bring(step, fill)
+        assert fill.fired
+        assert [path.name for path in disk.rglob("*") if path.is_file()] == ["another's"]
+        with pytest.raises(NoSpace, match=f"{len(laid.stored)} bytes are needed"):
+            replicas.bring(step)
+        (disk / "another's").unlink()
+        replicas.bring(step)
+        replicas.expect_equal()

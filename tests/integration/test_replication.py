@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from backproof import catalog
 from backproof.errors import AccessDenied, Damaged, NoSpace, NotFound, StoreUnavailable
 from backproof.naming import MANIFEST
+from backproof.operations.copy import copy
 from backproof.operations.prune import prune
 from backproof.stores.local import LocalStore
 from deployments.servers import seaweedfs
@@ -267,7 +269,7 @@ def test_a_store_without_room_is_told_before_anything_is_written(
 def test_a_large_copy_to_a_region_goes_on_where_it_stopped(
     replicas: Replicas, regions: tuple[S3Server, S3Server]
 ) -> None:
-    laid = replicas.lay("near", archive(0, megabytes=60))
+    laid = replicas.lay("near", archive(0, megabytes=50))
     with Proxy(regions[0].endpoint_url) as proxy:
         behind = _behind(replicas, proxy, "one")
         (step,) = (step for step in behind.survey().steps if step.target == "one")
@@ -296,13 +298,13 @@ def test_a_large_copy_to_a_region_goes_on_where_it_stopped(
 def test_a_large_copy_to_a_folder_goes_on_where_it_stopped(
     replicas: Replicas, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    laid = replicas.lay("one", archive(0, megabytes=60))
+    laid = replicas.lay("one", archive(0, megabytes=50))
     (step,) = (step for step in replicas.survey().steps if step.target == "near")
     with pytest.raises(KeyboardInterrupt):
-        replicas.bring(step, _stopping_after(30 * MIB))
+        replicas.bring(step, _stopping_after(25 * MIB))
     (partial,) = (tmp_path / "near").rglob("~resumable-*~")
     kept = partial.stat().st_size
-    assert 25 * MIB < kept < 35 * MIB
+    assert 20 * MIB < kept < 30 * MIB
     assert replicas.fleet.store("near").head(path_of(laid)) is None
     written = _counting_writes(monkeypatch)
     replicas.bring(step)
@@ -312,18 +314,36 @@ def test_a_large_copy_to_a_folder_goes_on_where_it_stopped(
     replicas.expect_equal()
 
 
-def test_a_right_that_is_withdrawn_midway_leaves_nothing(
-    replicas: Replicas, regions: tuple[S3Server, S3Server]
+@pytest.mark.parametrize(("status", "error"), [(403, AccessDenied), (507, NoSpace)])
+def test_a_right_or_room_that_is_lost_midway_leaves_nothing(
+    replicas: Replicas, regions: tuple[S3Server, S3Server], status: int, error: type[Exception]
 ) -> None:
-    replicas.lay("near", archive(0, megabytes=60))
+    replicas.lay("near", archive(0, megabytes=30))
     with Proxy(regions[0].endpoint_url) as proxy:
         behind = _behind(replicas, proxy, "one")
         (step,) = (step for step in behind.survey().steps if step.target == "one")
-        proxy.inject(Fault("answer", "PUT", "partNumber=4", times=100, status=403))
-        with pytest.raises(AccessDenied):
+        proxy.inject(Fault("answer", "PUT", "partNumber=3", times=100, status=status))
+        with pytest.raises(error):
             behind.bring(step)
-    assert replicas.fleet.store("one").sweep(FIRST) == []
+    assert replicas.fleet.store("one").sweep(datetime.now(UTC) + timedelta(hours=1)) == []
     assert replicas.held("one") == {}
+
+
+@pytest.mark.parametrize("target", ["near", "one"])
+def test_a_backup_that_copies_the_same_meanwhile_waits_for_nothing(replicas: Replicas, target: str) -> None:
+    """It takes no lock that a backup takes: here is no database to hold one."""
+    laid = replicas.lay("two", archive(0, megabytes=20))
+    (step,) = (step for step in replicas.survey().steps if step.target == target)
+    copied: list[bool] = []
+
+    def meanwhile(_: int) -> None:
+        if not copied:
+            copied.append(copy(replicas.fleet, PLAN, laid.manifest.id, "two", target).existed)
+
+    assert replicas.bring(step, meanwhile).target == target
+    assert copied == [False]
+    assert replicas.held(target) == replicas.held("two")
+    assert replicas.fleet.store(target).sweep(datetime.now(UTC) + timedelta(hours=1)) == []
 
 
 def _landed(server: S3Server, laid: Any) -> dict[int, int]:
