@@ -83,6 +83,8 @@ class Table(Record):
     """Of its row bytes in dump order, as the dump tool writes them."""
     charset: str | None = None
     """Which character set its rows are written in, where a dump tool has several; None: the dump's own."""
+    longest_statement_bytes: int | None = None
+    """The longest statement of rows; None where rows are no statements, or nobody looked, as in earlier backups."""
     needs: tuple[str, ...] = ()
     """Keys of the entries (``TYPE public.mood``) that its definition stands on, for restoring it without the rest."""
 

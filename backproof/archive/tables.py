@@ -16,6 +16,7 @@ class _Rows:
     charset: str | None
     rows: int = 0
     row_bytes: int = 0
+    longest: int | None = None
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
 
@@ -40,6 +41,8 @@ class TableDigests:
             )
         seen.rows += piece.rows
         seen.row_bytes += len(piece.body)
+        if piece.longest_bytes is not None:
+            seen.longest = max(seen.longest or 0, piece.longest_bytes)
         seen.digest.update(piece.body)
 
     def tables(self) -> tuple[Table, ...]:
@@ -52,6 +55,7 @@ class TableDigests:
                 row_bytes=seen.row_bytes,
                 sha256=seen.digest.hexdigest(),
                 charset=seen.charset,
+                longest_statement_bytes=seen.longest,
             )
             for name, seen in self._seen.items()
         )

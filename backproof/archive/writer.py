@@ -46,6 +46,7 @@ class _Closing:
     head: bytes = b""
     tail: bytes = b""
     charset: str | None = None
+    longest_bytes: int | None = None
 
 
 class ArchiveWriter:

@@ -66,6 +66,8 @@ class Piece:
     tail: bytes
     charset: str | None = None
     """As ``Table.charset``."""
+    longest_bytes: int | None = None
+    """The longest statement in ``body``, to the end of its line; None where rows are no statements."""
 
     def __len__(self) -> int:
         return len(self.head) + len(self.body) + len(self.tail)

@@ -305,10 +305,32 @@ def test_a_statement_longer_than_the_server_takes_is_refused_before_it_is_sent(f
         source = taken(ENGINE, target.to("live"))
         execute(target, "SET GLOBAL max_allowed_packet = 16777216")
         assert [lack.name for lack in ENGINE.lacks(target.to("beside"), source.manifest)] == [
-            f"max_allowed_packet of {max(member.plain_bytes for member in source.manifest.members)} bytes"
+            f"max_allowed_packet of {source.manifest.tables[0].longest_statement_bytes} bytes"
         ]
         with pytest.raises(RestoreFailed, match="SET GLOBAL max_allowed_packet = 33554432"):
             ENGINE.restore(source, target.to("beside"))
+
+
+def test_a_row_that_only_its_own_server_takes_is_known_before_a_restore(
+    mariadb: Target, fresh_schema: FreshSchema
+) -> None:
+    """It is as long as others together, so no member's length tells of it."""
+    live = fresh_schema(mariadb, "CREATE TABLE t (id int PRIMARY KEY, a longtext)")
+    execute(live, "INSERT INTO t SELECT seq, REPEAT('x', 1000) FROM seq_1_to_900")
+    execute(live, "INSERT INTO t VALUES (1000, REPEAT('x', 2500000))")
+    source = taken(ENGINE, live)
+    [table] = source.manifest.tables
+    assert 2_500_000 < (table.longest_statement_bytes or 0) < 2_501_000
+    earlier = table.model_copy(update={"longest_statement_bytes": None})
+    with server() as target:
+        execute(target, "CREATE DATABASE beside; SET GLOBAL max_allowed_packet = 2097152, local_infile = 0")
+        [lack] = ENGINE.lacks(target.to("beside"), source.manifest)
+        assert lack.refuses
+        assert lack.name == f"max_allowed_packet of {table.longest_statement_bytes} bytes"
+        assert "SET GLOBAL max_allowed_packet = 4194304" in lack.remedy
+        assert not ENGINE.lacks(target.to("beside"), source.manifest.model_copy(update={"tables": (earlier,)}))
+        execute(target, "SET GLOBAL max_allowed_packet = 4194304")
+        assert not ENGINE.lacks(target.to("beside"), source.manifest)
 
 
 def test_the_first_error_stops_every_connection_promptly(mariadb: Target, fresh_schema: FreshSchema) -> None:

@@ -123,6 +123,7 @@ def test_every_piece_is_whole_statements_and_no_longer_than_asked(
         assert piece.body == b"".join(statement + b";\n" for statement, _ in said)
         assert [rows for _, rows in said if not rows] == []
         assert sum(rows for _, rows in said) == piece.rows
+        assert piece.longest_bytes == max((len(statement + b";\n") for statement, _ in said), default=None)
         assert len(piece.body) <= size or len(said) == 1
         assert piece.head == b"" or piece.head.startswith(b"\n--\n-- Dumping data for table `")
 

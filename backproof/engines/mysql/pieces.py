@@ -10,6 +10,7 @@ MariaDB's first row shares a line with the column list, rows are told from strin
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from backproof.engines import PIECE_BYTES, Piece
@@ -160,8 +161,8 @@ def _rows(window: _Window, table: str, columns: tuple[str, ...], head: bytes, ar
         body = window.take(length)
         window.fill(len(insert))
         last = not window.text.startswith(insert, window.at)
-        rows = _count(body, lines, insert, table)
-        yield Piece("data", table, columns, rows, around.head + head, body, around.tail, around.charset)
+        rows, longest = _count(body, lines, insert, table)
+        yield Piece("data", table, columns, rows, around.head + head, body, around.tail, around.charset, longest)
         head = b""
 
 
@@ -203,25 +204,35 @@ def _end_of_statement(window: _Window, start: int, table: str) -> int:
     return found + len(_END)
 
 
-def _count(body: bytes, lines: Lines | None, insert: bytes, table: str) -> int:
-    """The rows in whole statements, all of which open as the first does."""
+def _count(body: bytes, lines: Lines | None, insert: bytes, table: str) -> tuple[int, int]:
+    """The rows in whole statements, all of which open as the first does, and the bytes of the longest statement."""
     if lines is None or not insert.endswith(b"\n"):
-        return sum(_rows_of_statements(body, insert, table))
-    if not body.endswith(_END) or body.count(_END + insert) != lines.closed - 1:
+        statements = list(_statements(body, insert, table))
+        return sum(rows for rows, _ in statements), max(length for _, length in statements)
+    starts = list(_starts(body, insert))
+    if not body.endswith(_END) or len(starts) != lines.closed:
         raise _other_rows(table)
-    return lines.ended - lines.closed
+    return lines.ended - lines.closed, max(end - start for start, end in pairwise([*starts, len(body)]))
 
 
-def _rows_of_statements(body: bytes, insert: bytes, table: str) -> Iterator[int]:
-    """The same, one statement at a time."""
-    position = 0
-    while position < len(body):
-        if not body.startswith(insert, position):
+def _starts(body: bytes, insert: bytes) -> Iterator[int]:
+    start = 0
+    while start >= 0:
+        yield start
+        found = body.find(_END + insert, start)
+        start = found + len(_END) if found >= 0 else -1
+
+
+def _statements(body: bytes, insert: bytes, table: str) -> Iterator[tuple[int, int]]:
+    """Rows and bytes of each statement, looked at one at a time."""
+    end = 0
+    while end < len(body):
+        start, begin = end, end + len(insert)
+        if not body.startswith(insert, start):
             raise _other_rows(table)
-        begin = position + len(insert)
-        position = body.index(_END, begin) + len(_END)
-        lines = body.count(b"\n", begin, position)
-        yield lines if lines > 1 or insert.endswith(b"\n") else _opened(body[begin:position])
+        end = body.index(_END, begin) + len(_END)
+        lines = body.count(b"\n", begin, end)
+        yield lines if lines > 1 or insert.endswith(b"\n") else _opened(body[begin:end]), end - start
 
 
 def _other_rows(table: str) -> DumpFailed:

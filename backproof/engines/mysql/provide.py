@@ -162,14 +162,22 @@ def _other_settings(connection: Connection, manifest: Manifest) -> Iterator[Lack
             name=f"lower_case_table_names={recorded['lower_case_table_names']}",
             remedy=f"That server has {case}, which makes other names of the same. It is chosen when a server is made.",
         )
-    longest = max((member.plain_bytes for member in manifest.members if member.table is not None), default=0)
-    needed = longest if longest > PIECE_BYTES + _STATEMENT_BYTES else min(longest, _STATEMENT_BYTES)
+    needed = _longest_statement(manifest)
     if int(packet) < needed:
         remedy = f"SET GLOBAL max_allowed_packet = {1 << (needed - 1).bit_length()} there: it has {packet}."
         if from_memory:
             remedy += " Rows that LOAD DATA takes, which is most, come even so."
         name = f"max_allowed_packet of {needed} bytes"
         yield Lack(kind="setting", name=name, remedy=remedy, refuses=not from_memory)
+
+
+def _longest_statement(manifest: Manifest) -> int:
+    known = [table.longest_statement_bytes for table in manifest.tables if table.rows]
+    if None not in known:
+        return max((length for length in known if length is not None), default=0)
+    # An earlier backup: a member is about as long as a statement, or holds several.
+    longest = max((member.plain_bytes for member in manifest.members if member.table is not None), default=0)
+    return longest if longest > PIECE_BYTES + _STATEMENT_BYTES else min(longest, _STATEMENT_BYTES)
 
 
 def _other_ways(connection: Connection, manifest: Manifest) -> Iterator[Lack]:
