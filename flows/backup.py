@@ -1,7 +1,7 @@
 """The flow ``backup``: take a backup of a plan, copy it to every store, and prove that it comes back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -11,6 +11,7 @@ from prefect.states import Completed, Failed
 from backproof.errors import BackproofError
 from backproof.operations.copy import Copied
 from blocks import load_fleet
+from flows.fields import BackupKind, PlanName, Prove
 from flows.naming import run_name, tag
 from flows.overdue import one_for_all, scheduled_kind
 from flows.record import BackupRun, backup_run
@@ -28,13 +29,13 @@ T = TypeVar("T")
 
 
 @flow(name="backup", flow_run_name=run_name, persist_result=False)
-def backup(plan: str, kind: Literal["daily", "monthly", "manual", "safety"] = "manual", verify: bool = True) -> State:
+def backup(plan: PlanName, kind: BackupKind = "manual", verify: Prove = True) -> State:
     """Take a backup of a plan, copy it to every store, and prove that it comes back.
 
     Args:
-        plan: Which plan.
-        kind: What it counts as: how long it is kept depends on it.
-        verify: Restore it into a scratch server and compare, before it counts as proven.
+        plan: What to back up. A plan says which database, into which stores, and what is checked.
+        kind: How long it is kept depends on it, as the plan's `retention` says. By hand, `manual` is right.
+        verify: Restore it into a throwaway server, dump that again, compare everything: only then it is proven.
 
     Returns:
         ``Completed``, ``Completed`` named ``Degraded`` (the backup is safe; a copy, or the chance to prove, is missing)

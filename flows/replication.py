@@ -11,6 +11,7 @@ from backproof.errors import BackproofError
 from backproof.operations.replicate import Brought
 from backproof.replication import Outlook, Step
 from blocks import plans_of
+from flows.fields import FleetName, PlanNames
 from flows.naming import fleet_run_name, tag
 from flows.overdue import one_for_all
 from flows.replication_record import (
@@ -33,7 +34,7 @@ _TOLD = 20
 
 
 @flow(name="replication", flow_run_name=fleet_run_name, persist_result=False)
-def replication(fleet: str, plans: list[str] = []) -> State:  # noqa: B006 — shown in a form
+def replication(fleet: FleetName, plans: PlanNames = []) -> State:  # noqa: B006 — shown in a form
     """Make every store hold what is kept: catch up after an outage, rewrite a lost manifest, name what is damaged.
 
     Args:

@@ -7,6 +7,7 @@ from prefect.states import Completed
 from backproof.errors import BackproofError
 from backproof.operations.prune import Pruned
 from blocks import plans_of
+from flows.fields import DryRun, FleetName, PlanNames
 from flows.naming import fleet_run_name
 from flows.overdue import one_for_all
 from flows.retention_summary import retention_summary, totals
@@ -17,7 +18,7 @@ from tasks.sweep import sweep
 
 
 @flow(name="retention", flow_run_name=fleet_run_name, persist_result=False)
-def retention(fleet: str, plans: list[str] = [], dry_run: bool = False) -> State:  # noqa: B006 — shown in a form
+def retention(fleet: FleetName, plans: PlanNames = [], dry_run: DryRun = False) -> State:  # noqa: B006 — shown in a form
     """Delete the backups that the plans of a fleet no longer keep, from every store.
 
     Args:

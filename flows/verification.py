@@ -8,6 +8,7 @@ from backproof import catalog
 from backproof.errors import BackproofError
 from backproof.records import Proof
 from blocks import load_fleet
+from flows.fields import BackupId, PlanName, StoreName
 from flows.naming import run_name, tag
 from flows.record import VerificationRun
 from flows.summary import verification_summary
@@ -19,13 +20,13 @@ from tasks.sweep import sweep
 
 
 @flow(name="verification", flow_run_name=run_name, persist_result=False)
-def verification(plan: str, backup: str = "latest", store: str | None = None) -> State:
+def verification(plan: PlanName, backup: BackupId = "latest", store: StoreName = None) -> State:
     """Prove that one copy of a backup comes back: restore it, dump it again, compare.
 
     Args:
-        plan: Which plan.
-        backup: A backup's id, or ``latest``.
-        store: Which copy. Left empty: the one farthest down the plan's list of stores.
+        plan: Whose backup to prove.
+        backup: `latest`, `latest-proven`, or an id such as `backup_2025-11-07_020000`; `backproof list` shows all.
+        store: Which copy to restore. Left empty: that of the plan's last store which has one.
 
     Returns:
         ``Completed``, ``Completed`` named ``Degraded`` (it could not run) or ``Failed`` (the proof failed). The data is

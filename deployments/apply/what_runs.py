@@ -4,7 +4,7 @@ A deployment names its flow by module, so that a worker finds it wherever this c
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,7 @@ from prefect.utilities.callables import parameter_schema
 
 from backproof.fleet import FleetSpec, timetable
 from backproof.fleet.timetable import Entry
+from deployments import forms
 from deployments.apply.things import Thing
 from flows.backup import backup
 from flows.deadline import deadline
@@ -55,29 +56,25 @@ def _of_plan(spec: FleetSpec, plan: str) -> Thing:
         spec,
         backup,
         f"{plan}-backup",
-        f"Back up {plan} on its schedules. Started by hand, it counts as manual.",
+        forms.plan_backup(spec, plan),
         plan=plan,
+        form=_form(spec, backup, [plan]),
         schedules=schedules,
         parameters={"plan": plan, "kind": "manual"},
     )
 
 
 def _by_hand(spec: FleetSpec, flow: Flow[..., Any]) -> Thing:
-    form = _form(flow)
-    form["properties"]["plan"]["enum"] = sorted(spec.plans)
-    words = f"{_first_line(flow)} Pick a plan of fleet {spec.fleet}."
-    return _deployment(spec, flow, f"{spec.fleet}.{flow.name}", words, form=form)
+    words = forms.by_hand(spec, flow.name, _first_line(flow))
+    return _deployment(spec, flow, f"{spec.fleet}.{flow.name}", words)
 
 
 def _for_all(spec: FleetSpec, flow: Flow[..., Any], entries: Sequence[Entry]) -> Thing:
-    form = _form(flow)
-    form["properties"]["plans"]["items"] = {"type": "string", "enum": sorted(spec.plans)}
     return _deployment(
         spec,
         flow,
         f"{spec.fleet}.{flow.name}",
-        f"{_first_line(flow)} For all plans of fleet {spec.fleet}; by hand, for some of them.",
-        form=form,
+        forms.for_all(spec, flow.name, _first_line(flow)),
         schedules={entry.slug: _schedule(spec, entry, {}) for entry in entries},
         parameters={"fleet": spec.fleet},
     )
@@ -101,7 +98,7 @@ def _deployment(
     fields = {
         "description": description,
         "entrypoint": f"{flow.fn.__module__}.{flow.fn.__name__}",
-        "form": form or _form(flow),
+        "form": form or _form(spec, flow, spec.plans),
         "parameters": parameters or {},
         "schedules": schedules or {},
         "tags": [tag(spec.fleet), *([f"plan:{plan}"] if plan else [])],
@@ -116,8 +113,10 @@ def _schedule(spec: FleetSpec, entry: Entry, parameters: Mapping[str, Any]) -> d
     return {"cron": entry.cron, "timezone": spec.timezone, "parameters": dict(parameters)}
 
 
-def _form(flow: Flow[..., Any]) -> dict[str, Any]:
-    return copy.deepcopy(_form_of(flow))
+def _form(spec: FleetSpec, flow: Flow[..., Any], plans: Iterable[str]) -> dict[str, Any]:
+    form = copy.deepcopy(_form_of(flow))
+    forms.offer(form["properties"], spec.fleet, plans, spec.stores)
+    return form
 
 
 @cache

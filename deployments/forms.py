@@ -1,0 +1,87 @@
+"""What a person finds at a deployment in the UI: lists to pick from in its form, and its description. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from backproof.fleet import FleetSpec
+
+_WHAT_IT_LEAVES = (
+    "**What a run leaves.** Its page shows each step as it goes; under **Artifacts**, rate and time left, and in the "
+    "end `{key}`: {what}."
+)
+_ENDS = (
+    "**How a run ends.** *Completed*: all of it is well. *Degraded*: the backup is safe, but a copy, or the chance to "
+    "prove it, is missing. *Failed*: there is no backup, or a proof that failed; the last lines of the log say why and "
+    "what to do."
+)
+
+
+def offer(fields: dict[str, Any], fleet: str, plans: Iterable[str], stores: Iterable[str]) -> None:
+    """Let a form ask for a fleet, a plan, plans or a store with a list of those there are.
+
+    Args:
+        fields: the ``properties`` of a flow's parameter schema; changed in place.
+        fleet: the only one to offer.
+        plans: the names to offer.
+        stores: the names to offer.
+    """
+    if "fleet" in fields:
+        fields["fleet"]["enum"] = [fleet]
+    if "plan" in fields:
+        fields["plan"]["enum"] = sorted(plans)
+    if "plans" in fields:
+        fields["plans"]["items"] = {"type": "string", "enum": sorted(plans)}
+    if "store" in fields:
+        # Not "text or null", which the UI asks for with two switches: whoever picks nothing sends nothing.
+        kept = {name: value for name, value in fields["store"].items() if name not in ("anyOf", "default")}
+        fields["store"] = kept | {"type": "string", "enum": sorted(stores)}
+
+
+def plan_backup(spec: FleetSpec, plan: str) -> str:
+    """The description of ``<plan>-backup``, in markdown."""
+    its = spec.plans[plan]
+    engine = spec.databases[its.database].engine
+    first, *others = its.stores
+    copies = f", copied to {_and(others)}" if others else ""
+    where = {"scratch": "a throwaway server", "server": "a temporary database of its own server"}[its.verify_on]
+    return "\n\n".join(
+        (
+            f"Backs up **{its.database}** ({engine}): sealed into **{first}**{copies}, and proven by restoring the "
+            f"copy in **{its.stores[-1]}** on {where}, dumping it again and comparing everything.",
+            "**When.** On the schedules at the right, each of which can be switched off. By hand: **Run**, then "
+            "**Quick run**; it counts as `manual`, which decides how long it is kept.",
+            _WHAT_IT_LEAVES.format(key=f"{plan}-backup", what="sizes, copies, the proof, times, and earlier backups"),
+            _ENDS,
+        )
+    )
+
+
+def by_hand(spec: FleetSpec, flow: str, first_line: str) -> str:
+    """The description of ``<fleet>.<flow>``, which a person starts for a plan from a list; in markdown."""
+    return "\n\n".join(
+        (
+            first_line,
+            f"**How.** **Run**, then **Custom run**; pick one of the {len(spec.plans)} plans of fleet "
+            f"**{spec.fleet}**; **Submit**. The list is that of fleet.yaml.",
+            _WHAT_IT_LEAVES.format(key=f"PLAN-{flow}", what="what was found, in numbers"),
+            _ENDS,
+        )
+    )
+
+
+def for_all(spec: FleetSpec, flow: str, first_line: str) -> str:
+    """The description of ``<fleet>.<flow>``, which goes over a fleet's plans; in markdown."""
+    return "\n\n".join(
+        (
+            first_line,
+            f"**When.** On the schedule at the right, for all {len(spec.plans)} plans of fleet **{spec.fleet}**. By "
+            "hand: **Run**, then **Quick run** for all of them, or **Custom run** to choose some.",
+            "**What a run leaves.** A summary under **Artifacts** of its page. A plan that fails stops no other: the "
+            "run is then *Degraded*, and says which.",
+        )
+    )
+
+
+def _and(names: list[str]) -> str:
+    *others, last = (f"**{name}**" for name in names)
+    return f"{', '.join(others)} and {last}" if others else last
