@@ -66,7 +66,7 @@ def _of_plan(spec: FleetSpec, plan: str) -> Thing:
 
 def _by_hand(spec: FleetSpec, flow: Flow[..., Any]) -> Thing:
     words = forms.by_hand(spec, flow.name, _first_line(flow))
-    return _deployment(spec, flow, f"{spec.fleet}.{flow.name}", words)
+    return _deployment(spec, flow, f"{spec.fleet}.{flow.name}", words, form=_form(spec, flow, spec.plans))
 
 
 def _for_all(spec: FleetSpec, flow: Flow[..., Any], entries: Sequence[Entry]) -> Thing:
@@ -75,6 +75,7 @@ def _for_all(spec: FleetSpec, flow: Flow[..., Any], entries: Sequence[Entry]) ->
         flow,
         f"{spec.fleet}.{flow.name}",
         forms.for_all(spec, flow.name, _first_line(flow)),
+        form=_form(spec, flow, spec.plans),
         schedules={entry.slug: _schedule(spec, entry, {}) for entry in entries},
         parameters={"fleet": spec.fleet},
     )
@@ -98,7 +99,7 @@ def _deployment(
     fields = {
         "description": description,
         "entrypoint": f"{flow.fn.__module__}.{flow.fn.__name__}",
-        "form": form or _form(spec, flow, spec.plans),
+        "form": form or copy.deepcopy(_form_of(flow)),
         "parameters": parameters or {},
         "schedules": schedules or {},
         "tags": [tag(spec.fleet), *([f"plan:{plan}"] if plan else [])],
