@@ -3,15 +3,16 @@
 import getpass
 import os
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from backproof.alarms import moment, trial_message
 from backproof.errors import ConfigurationError, NotFound
-from backproof.escalation import split_id
-from backproof.fleet import FleetSpec
 from deployments.cli import exits, speaking
 from deployments.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from backproof.fleet import FleetSpec
 
 
 @click.group("alerts", short_help="Are the targets of messages reached?")
@@ -47,6 +48,8 @@ def ack_command(session: Session, incident: str, by: str | None, note: str) -> i
 
     Reads and writes the plan's stores alone; Prefect may be down.
     """
+    from backproof.alarms import moment
+    from backproof.escalation import split_id
     from backproof.operations.incidents import acknowledge
 
     ended = acknowledge(session.fleet(split_id(incident)[0], warn=False), incident, by or _user(), note)
@@ -63,9 +66,10 @@ def ack_command(session: Session, incident: str, by: str | None, note: str) -> i
     return exits.DONE
 
 
-def _try(spec: FleetSpec, target: str) -> str | None:
+def _try(spec: "FleetSpec", target: str) -> str | None:
     if target not in spec.notifications and "PREFECT_API_URL" not in os.environ:
         return "fleet.yaml does not describe it, and PREFECT_API_URL names no server that may have it"
+    from backproof.alarms import trial_message
     from blocks.notifications import tell
 
     message = trial_message(spec.fleet, target, datetime.now(UTC))
@@ -78,7 +82,7 @@ def _say_tested(rows: list[tuple[str, str | None]]) -> None:
     )
 
 
-def _named(spec: FleetSpec) -> set[str]:
+def _named(spec: "FleetSpec") -> set[str]:
     asked = [spec.notify, *(plan.notify for plan in spec.plans.values())]
     named = {name for notify in asked for name in (*notify.failure, *notify.success, *notify.report)}
     return named | {name for plan in spec.plans.values() for level in plan.escalation for name in level.notify}
