@@ -4,7 +4,7 @@
 backups too: a key costs a microsecond here. What a name says of a proof is only a hint where to look.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,8 +27,10 @@ class Held:
     kind: Kind
     id: str
     taken_at: datetime
-    objects: list[tuple[str, str, Stored]] = field(default_factory=list)
-    """Store name, the last part of the key (``manifest.json``), and what lies there."""
+    stored: list[Stored] = field(default_factory=list)
+    """What lies there."""
+    where: list[str] = field(default_factory=list)
+    """The store of each."""
     committed: bool = False
     """Whether any store has its manifest: else it is no backup."""
     pinned: bool = False
@@ -42,35 +44,40 @@ class Held:
         return Name(self.plan, self.kind, self.taken_at, MANIFEST)
 
     @property
+    def objects(self) -> Iterator[tuple[str, str, Stored]]:
+        """Store name, the last part of the key (``manifest.json``), and what lies there."""
+        return ((store, _part(each), each) for store, each in zip(self.where, self.stored, strict=True))
+
+    @property
     def stores(self) -> list[str]:
         """Those that have any of it."""
-        return list(dict.fromkeys(store for store, _, _ in self.objects))
+        return list(dict.fromkeys(self.where))
 
     @property
     def said_to_pass(self) -> bool:
         """Whether the name of a proof says that it passed: others need not be read to find a proven backup."""
-        return any(part.endswith(_PASSED) for _, part, _ in self.objects)
+        return any(each.key.endswith(_PASSED) for each in self.stored)
 
-    def having(self, wanted: str) -> list[str]:
+    def having(self, part: str) -> list[str]:
         """The stores that list a part."""
-        return [store for store, part, _ in self.objects if part == wanted]
+        return [store for store, found, _ in self.objects if found == part]
 
     def places(self) -> dict[str, list[tuple[Name, int]]]:
         """Each part that we know with its length, by store."""
         found: dict[str, list[tuple[Name, int]]] = {}
-        for store, _, stored in self.objects:
-            if (name := parse(stored.key)) is not None:
-                found.setdefault(store, []).append((name, stored.length))
+        for store, _, each in self.objects:
+            if (name := parse(each.key)) is not None:
+                found.setdefault(store, []).append((name, each.length))
         return found
 
     def in_order(self, store: str) -> list[Stored]:
         """What lies in one store in the order in which it is deleted: manifest, proofs, archive. No pin, no mark."""
-        ranked = [
-            (_ORDER.get(part, 1), stored)
-            for place, part, stored in self.objects
-            if place == store and part not in (PIN, REMOVAL) and parse(stored.key) is not None
+        deleted = [
+            each
+            for place, part, each in self.objects
+            if place == store and part not in (PIN, REMOVAL) and parse(each.key) is not None
         ]
-        return [stored for _, stored in sorted(ranked, key=lambda each: (each[0], each[1].key))]
+        return sorted(deleted, key=lambda each: (_ORDER.get(_part(each), 1), each.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +135,15 @@ def _put_together(store: str, objects: list[Stored], known: dict[str, Held | Non
                 known[stem] = None
                 continue
             held = known[stem] = Held(*parsed)
-        held.objects.append((store, part, each))
+        held.stored.append(each)
+        held.where.append(store)
         if part == MANIFEST:
             held.committed = True
         elif part == PIN:
             held.pinned = True
         elif part == REMOVAL:
             held.marked = True
+
+
+def _part(stored: Stored) -> str:
+    return stored.key.partition(".")[2]

@@ -51,7 +51,9 @@ _VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _PLAN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _MOMENT = r"([0-9]{4})-([0-9]{2})-([0-9]{2})_([0-9]{2})([0-9]{2})([0-9]{2})"
 _ID = re.compile(rf"backup_{_MOMENT}")
-_STEM = re.compile(rf"([a-z0-9][a-z0-9-]{{0,62}})/({'|'.join(KINDS)})/(backup_{_MOMENT})")
+_STEM = re.compile(
+    rf"([a-z0-9][a-z0-9-]{{0,62}})/({'|'.join(KINDS)})/(backup_([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})_([0-9]{{6}}))"
+)
 _MARK = re.compile(r"[0-9a-f]{8}")
 _INCIDENT_PART = re.compile(r"opened|joined_[0-9a-f]{8}|level_[1-9][0-9]?|acknowledged|resolved")
 _INCIDENT = re.compile(rf"incident/incident_{_MOMENT}_([0-9a-f]{{8}})\.({_INCIDENT_PART.pattern})\.json")
@@ -180,11 +182,13 @@ def parse(key: str) -> Name | None:
 def parse_stem(stem: str) -> tuple[str, Kind, str, datetime] | None:
     """Plan, kind, id and moment of a backup from its keys up to their first dot; None where it is none of ours."""
     match = _STEM.fullmatch(stem)
-    moment = _parsed(*match.groups()[3:]) if match else None
-    if match is None or moment is None:
+    if match is None:
         return None
-    plan, kind, id_ = match.groups()[:3]
-    return plan, kind, id_, moment  # type: ignore[return-value]  # the pattern lists the kinds
+    plan, kind, id_, date, time = match.groups()
+    try:
+        return plan, kind, id_, datetime.fromisoformat(f"{date}T{time}+00:00")  # type: ignore[return-value]
+    except ValueError:
+        return None
 
 
 def _suffix(part: Part) -> str:

@@ -8,7 +8,7 @@ A period of whole years ends on the same day of a later year, so that no leap da
 is then kept until 1 March. ``365d`` and ``1y`` are one period.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -123,7 +123,7 @@ def decide(
     if now.tzinfo is None:
         raise ValueError("now has no time zone")
     newest_first = sorted(backups, key=_MOMENT, reverse=True)
-    fates = _by_period(newest_first, policy, now, needed or {})
+    fates = list(_by_period(newest_first, policy, now, needed or {}))
     floor = max(1, minimum_proven)
     spared = [(each.kind, each.id) for each in sorted(proven, key=_MOMENT, reverse=True)[:floor]]
     refused = [*_wrong_clocks(newest_first, now, skews or {}), *doubts]
@@ -136,29 +136,27 @@ def decide(
 
 
 def due(
-    backups: Sequence[Candidate], policy: RetentionSpec, now: datetime, needed: Mapping[str, str] | None = None
-) -> list[Candidate]:
+    backups: Iterable[Candidate], policy: RetentionSpec, now: datetime, needed: Mapping[str, str] | None = None
+) -> Iterator[Candidate]:
     """Those past their period that nobody has pinned and nothing needs, in the order in which they were given."""
-    return [fate.backup for fate in _by_period(backups, policy, now, needed or {}) if not fate.keep]
+    return (fate.backup for fate in _by_period(backups, policy, now, needed or {}) if not fate.keep)
 
 
 def _by_period(
-    backups: Sequence[Candidate], policy: RetentionSpec, now: datetime, needed: Mapping[str, str]
-) -> list[Fate]:
+    backups: Iterable[Candidate], policy: RetentionSpec, now: datetime, needed: Mapping[str, str]
+) -> Iterator[Fate]:
     periods = {kind: _period(kind, getattr(policy, kind)) for kind in RetentionSpec.model_fields}
-    fates = []
     for backup in backups:
         period, said = periods[backup.kind]
         ends = ends_at(backup.taken_at, period)
         if backup.pinned is not None:
-            fates.append(Fate(backup, True, "pinned", ends, backup.pinned))
+            yield Fate(backup, True, "pinned", ends, backup.pinned)
         elif backup.id in needed:
-            fates.append(Fate(backup, True, "needed", ends, needed[backup.id]))
+            yield Fate(backup, True, "needed", ends, needed[backup.id])
         elif ends is None or now <= ends:
-            fates.append(Fate(backup, True, "period", ends, said))
+            yield Fate(backup, True, "period", ends, said)
         else:
-            fates.append(Fate(backup, False, "period over", ends, said))
-    return fates
+            yield Fate(backup, False, "period over", ends, said)
 
 
 def _period(kind: str, period: timedelta | None) -> tuple[timedelta | None, str]:

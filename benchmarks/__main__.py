@@ -2,7 +2,8 @@
 
 Prints a table and writes latest.json; ``--add`` keeps the rows of other engines and cases that are there already.
 ``--stages`` prints instead where the processor time of a seal goes; ``--apply 100,1000`` measures instead how long
-``backproof apply`` takes for so many plans.
+``backproof apply`` takes for so many plans, and ``--retention 100000`` how long it takes to plan retention for so many
+backups.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backproof.scratch import workspace
-from benchmarks import applying, mariadb, postgresql
+from benchmarks import applying, mariadb, postgresql, retention
 from benchmarks.bench import Bench, Case
 from benchmarks.measure import Run
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--add", action="store_true", help="to the rows that are there")
     parser.add_argument("--stages", action="store_true", help="where the processor time of a seal goes, instead")
     parser.add_argument("--apply", metavar="PLANS", help="how long `backproof apply` takes, such as 100,1000, instead")
+    parser.add_argument("--retention", metavar="BACKUPS", type=int, help="how long retention takes to plan, instead")
     options = parser.parse_args()
     console = Console(stderr=True)
     if options.apply:
@@ -47,6 +49,10 @@ def main() -> None:
             for plans in map(int, options.apply.split(",")):
                 for row in applying.measured(folder, plans, console.print):
                     Console().print_json(data=row)
+        return
+    if options.retention:
+        with workspace("bench") as folder:
+            Console().print(retention.measured(folder, options.retention, options.runs, console.print))
         return
     rows: list[Row] = []
     for engine in options.engines.split(","):

@@ -133,14 +133,13 @@ def decided(
     backups = [each for each in held.found if each.committed]
     candidates = [_candidate(fleet, each) for each in backups]
     proven: list[Candidate] = []
-    if retention.due(candidates, spec.retention, moment, needed):
-        hinted = [(each, known) for each, known in zip(backups, candidates, strict=True) if each.said_to_pass]
-        hinted.sort(key=lambda pair: pair[0].taken_at, reverse=True)
+    if next(retention.due(candidates, spec.retention, moment, needed), None) is not None:
+        pairs = sorted(zip(backups, candidates, strict=True), key=lambda pair: pair[0].taken_at, reverse=True)
         try:
-            proven = _newest_proven(fleet, hinted, spec.minimum_proven)
+            proven = _newest_proven(fleet, (pair for pair in pairs if pair[0].said_to_pass), spec.minimum_proven)
         except BackproofError as error:
             doubts.append(f"which backups are proven could not be read: {error.fact}")
-            proven = [known for _, known in hinted]  # the doubt keeps everything; this keeps it from a second one
+            proven = candidates  # the doubt keeps everything; this keeps it from a second one
     decision = retention.decide(
         candidates,
         spec.retention,
@@ -159,7 +158,7 @@ def _candidate(fleet: Fleet, held: Held) -> Candidate:
     return Candidate(held.plan, held.kind, held.id, held.taken_at, why)
 
 
-def _newest_proven(fleet: Fleet, hinted: Sequence[tuple[Held, Candidate]], enough: int) -> list[Candidate]:
+def _newest_proven(fleet: Fleet, hinted: Iterable[tuple[Held, Candidate]], enough: int) -> list[Candidate]:
     """The newest that are proven, until there are enough.
 
     Raises:

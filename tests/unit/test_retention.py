@@ -175,4 +175,4 @@ def test_a_period_is_never_shorter_than_its_days_nor_a_year_longer_than_366(
 
 def test_what_is_due_needs_no_proofs_to_be_known() -> None:
     old = [backup(40), backup(50, pinned="x"), backup(60)]
-    assert due([*YOUNG, *old], POLICY, NOW, {backup(60).id: "x"}) == [backup(40)]
+    assert list(due([*YOUNG, *old], POLICY, NOW, {backup(60).id: "x"})) == [backup(40)]

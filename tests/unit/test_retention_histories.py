@@ -340,7 +340,7 @@ def test_no_history_loses_what_must_be_kept_and_each_converges(monkeypatch: pyte
     counted: Counter[str] = Counter()
 
     @settings(max_examples=10_000, suppress_health_check=list(HealthCheck), database=None)
-    @given(st.binary(min_size=8, max_size=40))
+    @given(st.binary(min_size=8, max_size=32))
     def history(program: bytes) -> None:
         Machine(program, counted).run()
 
