@@ -114,7 +114,7 @@ class Proxy:
             assert all(fault.fired for fault in self.faults), f"a fault never fired: {self.faults}"
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _end(self) -> None:
         self._server.close()
@@ -125,15 +125,17 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address = urlsplit(self.upstream_url)
-        client, server = _Wire(reader, writer), _Wire(*await asyncio.open_connection(address.hostname, address.port))
+        client, server = _Wire(reader, writer), None
         try:
+            server = _Wire(*await asyncio.open_connection(address.hostname, address.port))
             while True:
                 await self._exchange(client, server)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, _Ended):
             pass  # either side went away, or a fault made it
         finally:
-            server.writer.close()
             client.writer.close()
+            if server is not None:
+                server.writer.close()
 
     async def _exchange(self, client: _Wire, server: _Wire) -> None:
         head = await client.head()
