@@ -27,7 +27,7 @@ from backproof.fleet import Fleet, FleetSpec, LocalStoreSpec, parse
 from backproof.naming import MANIFEST, Name, ProofPart, key
 from blocks.fleet import FILE_VARIABLE
 from blocks.notifications import block_name
-from deployments.apply import carry_out, outlook
+from deployments.apply import carry_out, deploy, outlook
 from deployments.apply.alerts import Alerts
 from deployments.apply.deployments import Deployments
 from deployments.apply.due import Deadlines
@@ -74,7 +74,8 @@ plans:
 """
 
 
-SORTS = (Targets, WorkPools, Deployments, Alerts, Deadlines)
+WHAT_RUNS = (WorkPools, Deployments)
+WHAT_TELLS = (Targets, Alerts, Deadlines)
 
 
 def text_for(folder: Path, url: str) -> str:
@@ -137,7 +138,7 @@ def client(server: RestartingServer) -> Iterator[SyncPrefectClient]:
 def apply(spec: FleetSpec, remove: bool = False) -> list[str]:
     """What was done: ``create target custom-webhook/alarmed--ops``."""
     with get_client(sync_client=True) as connected:
-        seen = outlook(connected, spec, SORTS)
+        seen = outlook(connected, spec, WHAT_TELLS)
         carry_out(connected, seen, remove)
     changes = [*seen.changes, *(seen.gone if remove else ())]
     return sorted(f"{each.action} {each.thing.sort} {each.thing.name}" for each in changes)
@@ -145,7 +146,8 @@ def apply(spec: FleetSpec, remove: bool = False) -> list[str]:
 
 @pytest.fixture(scope="module")
 def applied(server: RestartingServer, spec: FleetSpec) -> list[str]:
-    return [each for each in apply(spec) if " deployment " not in each]
+    deploy(spec, WHAT_RUNS)
+    return apply(spec)
 
 
 def automations(client: SyncPrefectClient, fleet: str = "alarmed") -> dict[str, Automation]:
@@ -204,7 +206,6 @@ def test_applying_makes_targets_automations_and_deadlines_and_again_changes_noth
         "create deadline alarm-shop",
         "create target custom-webhook/alarmed--ops",
         "create target custom-webhook/alarmed--team",
-        "create work pool alarmed",
     ]
     before = automations(client)
     assert apply(spec) == []
