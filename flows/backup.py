@@ -18,6 +18,7 @@ from flows.record import BackupRun, backup_run
 from flows.summary import backup_summary
 from tasks.copy import copy
 from tasks.deadlines import renew
+from tasks.look_back import look_back
 from tasks.preflight import preflight
 from tasks.prove import prove
 from tasks.publish import PROVEN, publish
@@ -70,7 +71,10 @@ def backup(plan: PlanName, kind: BackupKind = "manual", verify: Prove = True) ->
         proved = _outcome(proof) if proof else None
         warnings = tuple(finding.line() for finding in findings if finding.status == "warning")
         run = backup_run(plan, kind, stores, sealed, copied, proved, warnings)
-        publish.submit(f"{plan}-backup", backup_summary(run), run.outcome, _event(run), plan, _facts(run)).wait()
+        history = _outcome(look_back.submit(plan, sealed.taken_at))
+        publish.submit(
+            f"{plan}-backup", backup_summary(run, history), run.outcome, _event(run), plan, _facts(run)
+        ).wait()
         if proved is not None:
             renew.submit(plan).wait()
         return _state(run)

@@ -1,14 +1,18 @@
 """Words, pictures and records of a run: pure, so tested without a server."""
 
 from datetime import timedelta
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from backproof.errors import StoreUnavailable
 from backproof.records import Timing
+from backproof.trend import Measures
 from flows.picture import phases_svg
 from flows.record import BackupRun, CopyResult
 from flows.summary import backup_summary
+from flows.trend import sizes_svg
 from tasks import words
 from tests.support.manifests import TAKEN_AT
 
@@ -63,20 +67,103 @@ def test_no_phases_make_no_picture() -> None:
     assert phases_svg([]) == ""
 
 
-def test_what_a_reason_holds_can_not_break_the_table() -> None:
-    run = BackupRun(
-        plan="shop",
+def run_of(**changes: Any) -> BackupRun:
+    facts: dict[str, Any] = {
+        "plan": "shop",
+        "kind": "daily",
+        "backup": "backup_2025-11-07_020000",
+        "taken_at": TAKEN_AT,
+        "outcome": "degraded",
+        "stored_bytes": 1,
+        "plain_bytes": 1,
+        "live_bytes": 1,
+        "copies": (CopyResult(store="far", committed=False, reason="a | b\nc"),),
+        "proof": None,
+        "problems": ("no copy in far",),
+        "warnings": (),
+        "timings": (),
+    }
+    return BackupRun(**facts | changes)
+
+
+def past(days: int, stored: int, proven: float | None = 9.0) -> Measures:
+    taken_at = TAKEN_AT - timedelta(days=days)
+    return Measures(
+        backup=f"backup_{taken_at:%Y-%m-%d_%H%M%S}",
         kind="daily",
-        backup="backup_2025-11-07_020000",
-        taken_at=TAKEN_AT,
-        outcome="degraded",
-        stored_bytes=1,
-        plain_bytes=1,
-        live_bytes=1,
-        copies=(CopyResult(store="far", committed=False, reason="a | b\nc"),),
-        proof=None,
-        problems=("no copy in far",),
-        warnings=(),
-        timings=(),
+        taken_at=taken_at,
+        stored_bytes=stored,
+        plain_bytes=4 * stored,
+        live_bytes=9 * stored,
+        rows=1000 + stored,
+        sealed_seconds=2.0,
+        proven_seconds=proven,
     )
-    assert "| far | missing: a \\| b c |" in backup_summary(run)
+
+
+def test_what_a_reason_holds_can_not_break_the_table() -> None:
+    assert "| far | missing: a \\| b c |" in backup_summary(run_of())
+
+
+def test_a_summary_has_sizes_rates_copies_and_how_to_bring_it_back() -> None:
+    moved = Timing(phase="copy to far", started_at=TAKEN_AT, elapsed_seconds=2, bytes=3_000_000)
+    sealed = Timing(phase="seal", started_at=TAKEN_AT, elapsed_seconds=4, bytes=12_000_000)
+    near, far = (CopyResult(store=store, committed=True, stored_bytes=3_000_000) for store in ("near", "far"))
+    text = backup_summary(
+        run_of(
+            outcome="sealed",
+            stored_bytes=3_000_000,
+            plain_bytes=12_000_000,
+            live_bytes=40_000_000,
+            copies=(near, far),
+            problems=(),
+            timings=(sealed, moved),
+        )
+    )
+    for line in (
+        "| backup | `backup_2025-11-07_020000` |",
+        "| archive | **3.0 MB**, 4.0 times smaller |",
+        "| sealed at | 3.0 MB/s of SQL |",
+        "| took | 4.0 s |",
+        "| near | ✓ committed | 3.0 MB |  |  |",
+        "| far | ✓ committed | 3.0 MB | 2.0 s | 1.5 MB/s |",
+        "`backproof restore shop --backup backup_2025-11-07_020000 --into shop_copy`",
+        "![The phases on a time line: seal 4.0 s, copy to far 2.0 s](data:image/svg+xml;base64,",
+    ):
+        assert line in text
+
+
+def test_a_trend_compares_with_the_one_before_and_with_what_is_usual() -> None:
+    history = [past(3, 1_000_000), past(2, 1_000_000, None), past(1, 3_000_000), past(0, 2_000_000, None)]
+    text = backup_summary(run_of(), history)
+    assert "|  | this one | the one before | median of the 3 before | this against the median |" in text
+    assert "| archive | 2.0 MB | 3.0 MB | 1.0 MB | +100 % |" in text
+    assert "| sealing | 2.0 s | 2.0 s | 2.0 s | as usual |" in text
+    assert "| proving | – | 9.0 s | 9.0 s |  |" in text
+    assert "![Archive sizes, oldest first: 04 November 1.0 MB," in text
+
+
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ([past(0, 5)], "There is none: this is the plan's first"),
+        (StoreUnavailable("near is away"), "They could not be read: near is away"),
+    ],
+)
+def test_a_trend_that_there_is_not_is_told(history: Any, said: str) -> None:
+    assert said in backup_summary(run_of(), history)
+
+
+def test_no_trend_is_shown_of_a_backup_that_is_not_the_run_s() -> None:
+    assert "### Against earlier backups" not in backup_summary(run_of(), [past(2, 5), past(1, 5)])
+
+
+@pytest.mark.parametrize("number", [2, 11])
+def test_the_picture_of_sizes_is_well_formed_and_keeps_inside_itself(number: int) -> None:
+    tree = ElementTree.fromstring(sizes_svg([past(number - n, 10**n) for n in range(number)]))
+    bars = [element for element in tree.iter() if element.tag.endswith("rect")][1:]
+    assert len(bars) == number
+    for bar in bars:
+        assert float(bar.attrib["x"]) + float(bar.attrib["width"]) <= float(tree.attrib["width"])
+        assert 25 <= float(bar.attrib["y"]) < float(bar.attrib["y"]) + float(bar.attrib["height"]) <= 150
+    assert [bar.attrib["fill"] for bar in bars].count("#2e7d4f") == 1
