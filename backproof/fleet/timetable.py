@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 
 from backproof.fleet.whole import FleetSpec
 
@@ -84,9 +84,8 @@ def longest_gap(crons: tuple[str, ...], zone: str, after: datetime) -> tuple[tim
 
 @lru_cache(maxsize=256)  # of a thousand plans most share their schedules
 def _longest_gap(crons: tuple[str, ...], zone: str, after: datetime) -> tuple[timedelta, datetime] | None:
-    times = [
-        moment for moment in islice(_moments(crons, zone, after), _MOST_LOOKED_AT) if moment <= after + _LOOKED_AHEAD
-    ]
+    ahead = islice(_moments(crons, zone, after), _MOST_LOOKED_AT)
+    times = list(takewhile(lambda moment: moment <= after + _LOOKED_AHEAD, ahead))
     gaps = [(later - earlier, earlier) for earlier, later in pairwise(times)]
     return max(gaps, key=lambda gap: gap[0], default=None)
 
@@ -112,7 +111,11 @@ def _of_one(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     place = ZoneInfo(zone)
     wall_clock = after.astimezone(place).replace(tzinfo=None)
     last = after - timedelta(microseconds=1)
-    for moment in _in_order(CronSim(cron, wall_clock - timedelta(seconds=1)), place):
+    try:
+        on_the_wall = CronSim(cron, wall_clock - timedelta(seconds=1))
+    except CronSimError:  # a day that no year has, such as 30 February
+        return
+    for moment in _in_order(on_the_wall, place):
         if moment > last:
             yield moment
             last = moment

@@ -98,3 +98,8 @@ def test_a_schedule_of_each_minute_and_one_before_midnight_stay() -> None:
     assert spread("* * * * *", timedelta(hours=1), "shop") == "* * * * *"
     assert spread("59 23 * * *", timedelta(hours=1), "shop") == "59 23 * * *"
     assert timetable._numbers("10-20/5,50", 59) == [10, 15, 20, 50]
+
+
+def test_a_day_that_never_comes_never_comes() -> None:
+    assert next_times(["0 0 30 2 *"], "UTC", MARCH, 3) == []
+    assert longest_gap(("0 0 30 2 *",), "UTC", MARCH) is None
