@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -37,7 +38,8 @@ def test_a_fleet_is_applied_twice_and_scheduled_on_postgresql(database: Target, 
     from deployments.apply import carry_out, outlook
 
     secret = database.password.get_secret_value() if database.password else ""
-    url = f"postgresql+asyncpg://{database.user}:{secret}@{database.host}:{database.port}/{database.database}"
+    login, place = f"{database.user}:{quote(secret)}", f"host={quote(database.host, safe='')}&port={database.port}"
+    url = f"postgresql+asyncpg://{login}@/{database.database}?{place}"
     described: dict[str, Any] = {
         "fleet": "large",
         "signing": {"private_key": key()},
