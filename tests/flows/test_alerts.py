@@ -26,7 +26,7 @@ from backproof.errors import NotFound
 from backproof.fleet import Fleet, FleetSpec, LocalStoreSpec, parse
 from backproof.naming import MANIFEST, Name, ProofPart, key
 from blocks.fleet import FILE_VARIABLE
-from blocks.notifications import block_name
+from blocks.notifications import block_name, tell
 from deployments.apply import carry_out, deploy, outlook
 from deployments.apply.alerts import Alerts
 from deployments.apply.deployments import Deployments
@@ -445,6 +445,15 @@ def test_levels_are_told_one_after_the_other_until_somebody_acknowledges(
     [third] = escalations(client, 3)
     state = run_now(escalation, client, third.id)
     assert f"{incident} was acknowledged" in state.message
+
+
+def test_a_flow_that_reads_the_fleet_from_blocks_tells_a_target_by_its_block(
+    applied: list[str], spec: FleetSpec, hook: Webhook
+) -> None:
+    from_blocks = spec.model_copy(update={"notifications": {}})
+    assert tell(from_blocks, "ops", "a subject", "a body") is None
+    assert hook.next() == [{"subject": "a subject", "body": "a body"}]
+    assert "no target of messages" in str(tell(from_blocks, "nobody", "a subject", "a body"))
 
 
 def test_no_secret_of_a_target_lies_in_clear_on_the_server(applied: list[str], server: RestartingServer) -> None:
