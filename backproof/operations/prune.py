@@ -13,7 +13,7 @@ from typing import TypeVar
 from backproof import catalog, retention
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
-from backproof.holdings import Held, Holdings, holdings
+from backproof.holdings import Held, Holdings, holdings, no_garbage
 from backproof.naming import PIN
 from backproof.operations.clock import Now, utc_now
 from backproof.operations.removing import Removed, mark, marked, remove, unmark
@@ -131,7 +131,8 @@ def decided(
     moment = now()
     doubts = [f"store {store} could not be listed whole: {error.fact}" for store, error in held.unlisted.items()]
     backups = [each for each in held.found if each.committed]
-    candidates = [_candidate(fleet, each) for each in backups]
+    with no_garbage():
+        candidates = [_candidate(fleet, each) for each in backups]
     proven: list[Candidate] = []
     if next(retention.due(candidates, spec.retention, moment, needed), None) is not None:
         pairs = sorted(zip(backups, candidates, strict=True), key=lambda pair: pair[0].taken_at, reverse=True)
@@ -140,16 +141,17 @@ def decided(
         except BackproofError as error:
             doubts.append(f"which backups are proven could not be read: {error.fact}")
             proven = candidates  # the doubt keeps everything; this keeps it from a second one
-    decision = retention.decide(
-        candidates,
-        spec.retention,
-        spec.minimum_proven,
-        moment,
-        proven=proven,
-        needed=needed,
-        skews=held.skews,
-        doubts=doubts,
-    )
+    with no_garbage():
+        decision = retention.decide(
+            candidates,
+            spec.retention,
+            spec.minimum_proven,
+            moment,
+            proven=proven,
+            needed=needed,
+            skews=held.skews,
+            doubts=doubts,
+        )
     return decision, held
 
 
