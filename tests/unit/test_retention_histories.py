@@ -55,6 +55,8 @@ class Machine:
         self.known: dict[str, Name] = {}
         self.theirs: set[str] = set()
         """What another fleet has signed."""
+        self.log: list[tuple[datetime, set[str], set[str], str]] = []
+        """Of each run: when, of what something went, what was to be kept, and why it had to refuse."""
         self.begun: set[str] = set()
         """Whose manifest retention has removed somewhere."""
         self.proofs: dict[str, list[tuple[datetime, str, str, str]]] = {}
@@ -215,9 +217,10 @@ class Machine:
         lost = {store: held - after[store] for store, held in before.items()}
         gone = {each.partition(".")[0] for held in lost.values() for each in held if not each.endswith(REMOVAL)}
         self.begun |= {each.partition(".")[0] for held in lost.values() for each in held if each.endswith(MANIFEST)}
-        note(f"{self.now}: of {sorted(gone)} something went; to be kept were {sorted(books.protected())}; {refuses}")
+        protected = books.protected()
+        self.log.append((self.now, gone, protected, refuses))
         assert not any(each.startswith(f"{PLAN}-two/") for each in gone), "another plan's"
-        assert not gone & books.protected()
+        assert not gone & protected
         if refuses or dry_run:
             assert before == after, f"{refuses}: nothing may change"
             assert dry_run or (pruned is not None and pruned.refused)
@@ -342,7 +345,12 @@ def test_no_history_loses_what_must_be_kept_and_each_converges(monkeypatch: pyte
     @settings(max_examples=10_000, suppress_health_check=list(HealthCheck), database=None)
     @given(st.binary(min_size=8, max_size=32))
     def history(program: bytes) -> None:
-        Machine(program, counted).run()
+        machine = Machine(program, counted)
+        try:
+            machine.run()
+        except AssertionError:
+            note("\n".join(map(str, machine.log)))
+            raise
 
     history()
     seldom = {what: count for what, count in counted.items() if count < 100}
