@@ -455,7 +455,7 @@ def test_what_stays_is_told_in_time_and_nothing_is_left(behind: Behind, content:
     if "stall" not in fault.kind or fault.target != CREATE:  # an upload whose id never reached us is for the sweep
         assert uploads(behind.server, behind.direct) == []
     behind.proxy.clear()
-    behind.hasty.put("a", [content])
+    behind.store.put("a", [content])
     assert read(behind.direct, "a") == content
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from deployments.servers.prefect import PrefectServer, prefect_server
 
+_running: list[PrefectServer] = []
+
 
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
@@ -23,9 +25,23 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectSer
         temporary_settings({PREFECT_API_URL: server.url, PREFECT_LOGGING_LEVEL: "WARNING"}),
         _temporary_global_settings_context(get_settings_context()),
     ):
+        _running.append(server)
         yield server
+        _running.remove(server)
     # What a failed run left in cycles holds times made by pydantic, which crashes when it frees them during shutdown.
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_blocks_of_others() -> Iterator[None]:
+    """The fleets of one file of tests name their blocks as those of another do: at its end none are left."""
+    yield
+    if _running:
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            for each in client.request("POST", "/block_documents/filter", json={"limit": 200}).json():
+                client.delete_block_document(each["id"])
 
 
 @pytest.fixture
