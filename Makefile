@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test check bench sweep zoo constraints clean
+.PHONY: install demo test check bench sweep zoo screenshots constraints clean
 
 install: $(READY)
 
@@ -57,6 +57,11 @@ zoo: install
 sweep: install
 	./tests/install-servers
 	$(BIN)/python -m tests.sweep $(ARGS)
+
+# The pictures of docs/ui.md, taken anew of the demo's servers.
+screenshots: install
+	./tests/install-servers
+	$(BIN)/python -m tests.ui.screenshots docs/screenshots
 
 constraints: .uv/bin/uv
 	.uv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test \

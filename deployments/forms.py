@@ -49,7 +49,7 @@ def plan_backup(spec: FleetSpec, plan: str) -> str:
             f"Backs up **{its.database}** ({engine}): sealed into **{first}**{copies}, and proven by restoring the "
             f"copy in **{its.stores[-1]}** on {where}, dumping it again and comparing everything.",
             "**When.** On the schedules at the right, each of which can be switched off. By hand: **Run**, then "
-            "**Quick run**; it counts as `manual`, which decides how long it is kept.",
+            "**Quick run**, then **Run**; it counts as `manual`, which decides how long it is kept.",
             _WHAT_IT_LEAVES.format(key=f"{plan}-backup", what="sizes, copies, the proof, times, and earlier backups"),
             _ENDS,
         )

@@ -2,8 +2,11 @@
 
 import logging
 from typing import Any
+from uuid import UUID
 
-from prefect.artifacts import create_markdown_artifact
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.events import emit_event
 
 from tasks.progress import API_ERRORS
@@ -25,7 +28,7 @@ def publish(key: str, markdown: str, description: str, event: str | None, plan: 
         facts: goes with the event: plain, small.
     """
     try:
-        create_markdown_artifact(markdown, key=key, description=description)
+        _show(key, markdown, description)
     except API_ERRORS as error:
         log(f"the summary could not be published: {type(error).__name__}", logging.WARNING)
     if event:
@@ -35,3 +38,13 @@ def publish(key: str, markdown: str, description: str, event: str | None, plan: 
             "backproof.outcome": description,
         }
         emit_event(event, resource=resource, payload=facts)
+
+
+def _show(key: str, markdown: str, description: str) -> None:
+    """As the run's own artifact: first on its page, and not among those of its steps."""
+    run = runtime.flow_run.get_id()
+    shown = ArtifactCreate(
+        type="markdown", key=key, data=markdown, description=description, flow_run_id=UUID(run) if run else None
+    )
+    with get_client(sync_client=True) as client:
+        client.create_artifact(shown)

@@ -1,0 +1,1 @@
+"""Prefect's pages, as a person sees and clicks them."""

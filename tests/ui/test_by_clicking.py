@@ -1,0 +1,151 @@
+"""What a person does in the browser: find a deployment, fill in its form, watch the run, read what it left."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from playwright.sync_api import expect
+
+from backproof import catalog
+from backproof.fleet import Fleet, parse
+from backproof.operations.seal import seal
+from backproof.records import Target
+from backproof.scratch import workspace
+from deployments.servers.prefect import PrefectServer
+from tasks import words
+from tests.support.fleets import described
+from tests.support.pages import Ui, browser
+from tests.support.postgres_fixtures import databases
+from tests.support.workers import worker
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+FLEET = "clicked"
+NEVER: dict[str, Any] = {"daily": [], "monthly": []}
+TABLES = """
+CREATE TABLE customers (id serial PRIMARY KEY, name text NOT NULL);
+INSERT INTO customers (name) SELECT 'customer ' || n FROM generate_series(1, 500) n
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A fleet on a real server, and a worker that takes its runs."""
+
+    prefect: PrefectServer
+    fleet: Fleet
+
+
+@pytest.fixture(scope="module")
+def site(prefect_api: PrefectServer, postgres16: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    from deployments.apply import deploy
+
+    home = tmp_path_factory.mktemp("ui")
+    with databases() as fresh, workspace("ui") as temporary:
+        temporary.chmod(0o711)
+        spec = parse(yaml.safe_dump(_described(fresh(postgres16, TABLES), home)), {}, home / "fleet.yaml")
+        deploy(spec)
+        fleet = Fleet(spec)
+        seal(fleet, "clicked-orders", "daily")  # something to compare with
+        with worker(prefect_api.environment(), FLEET, home, temporary):
+            yield Site(prefect_api, fleet)
+
+
+@pytest.fixture
+def ui(site: Site, tmp_path: Path) -> Iterator[Ui]:
+    """A fresh browser; afterwards it must have asked nobody but the server. Its last page is ``last.png``."""
+    with browser(site.prefect.ui_url) as opened:
+        yield opened
+        opened.page.screenshot(path=tmp_path / "last.png")
+        assert opened.asked
+        assert opened.outside == []
+
+
+def test_a_backup_is_started_from_a_list_watched_and_read_by_clicking(site: Site, ui: Ui) -> None:
+    ui.find_deployment(f"{FLEET}.backup")
+    ui.open_form()
+    expect(ui.field("Plan")).to_contain_text("What to back up.")
+    expect(ui.field("Counts as (Optional)")).to_contain_text("manual")
+    assert ui.options("Plan") == ["clicked-ledger", "clicked-orders"]
+    ui.pick("Plan", "clicked-orders")
+    ui.submit()
+    ui.wait_for("Completed")
+    expect(ui.page.locator("body")).to_contain_text("clicked-orders manual")
+    ui.page.reload()  # the page, open since before they began, knows of no steps
+    for step in ("seal", "copy-clicked-far", "prove"):
+        ui.open_tab("Artifacts", ui.artifact(f"clicked-orders-{step}"))
+    article = ui.open_artifact("clicked-orders-backup")
+    newest, earlier = catalog.backups(site.fleet, "clicked-orders")
+    manifest, _ = catalog.manifest(site.fleet, "clicked-orders", newest.id)
+    assert (newest.kind, newest.proven_at is not None, earlier.kind) == ("manual", True, "daily")
+    for said in (
+        "proven: it came back",
+        newest.id,
+        "Against earlier backups",
+        "the one before",
+        "clicked-near",
+        "clicked-far",
+        words.size(manifest.stored_bytes),
+    ):
+        expect(article).to_contain_text(said)
+    expect(article.get_by_alt_text("Archive sizes, oldest first")).to_be_visible()
+    expect(article.get_by_alt_text("The phases on a time line")).to_be_visible()
+
+
+def test_a_verification_is_started_for_a_copy_from_a_list(site: Site, ui: Ui) -> None:
+    ui.find_deployment(f"{FLEET}.verification")
+    ui.open_form()
+    ui.pick("Plan", "clicked-orders")
+    ui.pick("Copy in store (Optional)", "clicked-near")
+    ui.submit()
+    ui.wait_for("Completed")
+    article = ui.open_artifact("clicked-orders-verification")
+    expect(article).to_contain_text("proven")
+    expect(article).to_contain_text("clicked-near")
+
+
+def test_a_wrong_value_is_refused_in_the_form_and_starts_nothing(site: Site, ui: Ui) -> None:
+    ui.find_deployment(f"{FLEET}.verification")
+    ui.open_form()
+    ui.page.get_by_role("button", name="Submit").click()
+    expect(ui.page.get_by_text("'plan' is a required property")).to_be_visible()
+    ui.pick("Plan", "clicked-orders")
+    ui.field("Backup (Optional)").get_by_role("textbox").fill("yesterday")
+    ui.page.get_by_role("button", name="Submit").click()
+    expect(ui.page.get_by_text("'yesterday' does not match").first).to_be_visible()
+    assert _runs_with("yesterday") == []
+
+
+def test_a_plan_s_deployment_says_what_it_does_and_its_form_is_filled_in(site: Site, ui: Ui) -> None:
+    ui.find_deployment("clicked-orders-backup")
+    said = ui.page.get_by_role("tabpanel")
+    ui.open_tab("Description", ui.page.get_by_text("How a run ends."))
+    for text in ("sealed into clicked-near, copied to clicked-far", "clicked-orders-backup", "Degraded"):
+        expect(said).to_contain_text(text)
+    dialog = ui.open_quick_run()
+    expect(dialog).to_contain_text("What to back up.")
+    for value in ("clicked-orders", "manual"):
+        expect(dialog.get_by_role("button", name=value, exact=True)).to_be_visible()
+
+
+def _described(target: Target, home: Path) -> dict[str, Any]:
+    stores = {f"clicked-{name}": {"type": "local", "path": str(home / name)} for name in ("near", "far")}
+    fleet = described(target, home, stores)
+    [database], [ring] = fleet["databases"].values(), fleet["keys"].values()
+    plan = {"database": "clicked-db", "key": "clicked-key", "stores": list(stores), "schedules": NEVER}
+    return fleet | {
+        "fleet": FLEET,
+        "databases": {"clicked-db": database},
+        "keys": {"clicked-key": ring},
+        "plans": {"clicked-orders": plan, "clicked-ledger": plan},
+    }
+
+
+def _runs_with(backup: str) -> list[Any]:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return [run for run in client.read_flow_runs() if run.parameters.get("backup") == backup]
