@@ -48,13 +48,22 @@ class Ui:
         self.page.get_by_placeholder("Search deployments...").fill(name)
         self.page.wait_for_url(f"**/deployments?*{name}")  # a second later; it would come back from where a click led
         self.page.get_by_role("link", name=name, exact=True).click()
-        self.page.wait_for_url("**/deployments/deployment/*tab=*")
+        self.page.wait_for_url("**/deployments/deployment/**")
 
     def open_form(self) -> None:
-        """Of the deployment whose page it is."""
-        self.page.get_by_role("button", name="Run", exact=True).click()
-        self.page.get_by_role("link", name="Custom run").click()
-        expect(self.page.get_by_role("button", name="Submit")).to_be_visible()
+        """Of the deployment whose page it is; once more where that page, still loading, came back."""
+        self._until(self._form_is_open, "the form is open")
+
+    def _form_is_open(self) -> bool:
+        submit = self.page.get_by_role("button", name="Submit")
+        custom = self.page.get_by_role("link", name="Custom run")
+        if not submit.is_visible():
+            with suppress(TimeoutError):
+                if not custom.is_visible():
+                    self.page.get_by_role("button", name="Run", exact=True).click(timeout=SOON_MILLISECONDS)
+                custom.click(timeout=SOON_MILLISECONDS)
+                submit.wait_for(timeout=SOON_MILLISECONDS)
+        return submit.is_visible() and "/run?" in self.page.url
 
     def field(self, title: str) -> Locator:
         """One parameter of a form, with title, description and what is filled in."""
@@ -151,8 +160,8 @@ class Ui:
 
 
 @contextmanager
-def browser(url: str, width: int = 1280, height: int = 900) -> Iterator[Ui]:
-    """A browser that has never been used, at the server of that address."""
+def browser(url: str, width: int = 1280, height: int = 2000) -> Iterator[Ui]:
+    """A browser that has never been used, at a server. High: lists of artifacts draw only what is in sight."""
     if not CHROMIUM.exists():
         raise FileNotFoundError(f"{CHROMIUM} is missing: run ./tests/install-servers")
     with sync_playwright() as playwright:

@@ -58,7 +58,7 @@ def _at_work(demo: Demo, home: Path) -> Iterator[Fleet]:
 def _pictures(ui: Ui, folder: Path) -> None:
     ui.page.goto(f"{ui.url}/deployments")
     expect(ui.page.get_by_role("link", name="shop-backup", exact=True)).to_be_visible()
-    _take(ui, folder, "deployments", 700)
+    _take(ui, folder, "deployments", 840)
 
     ui.find_deployment("shop-backup")
     ui.open_tab("Description", ui.page.get_by_text("How a run ends."))
@@ -77,15 +77,15 @@ def _pictures(ui: Ui, folder: Path) -> None:
     _take(ui, folder, "progress", 1000)
     ui.wait_for("Completed")
     ui.page.reload()
-    ui.open_tab("Logs", ui.page.get_by_text("is proven", exact=False).first)
-    _take(ui, folder, "run", 900)
+    ui.open_tab("Logs", ui.page.get_by_text("Beginning flow run").first)
+    _take(ui, folder, "run", 600)  # without the log, which names folders
     summary = ui.open_artifact("shop-backup")
     expect(summary.get_by_alt_text("The phases on a time line")).to_be_visible()
     _take(ui, folder, "summary", 1700)
 
 
 def _take(ui: Ui, folder: Path, name: str, height: int) -> None:
-    ui.page.set_viewport_size({"width": 1100, "height": height})
+    ui.page.set_viewport_size({"width": 1280, "height": height})
     ui.page.wait_for_load_state("networkidle")
     ui.page.wait_for_timeout(1500)  # for what still moves; a picture is no test
     ui.page.screenshot(path=folder / f"{name}.png", animations="disabled")

@@ -17,6 +17,13 @@ def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_picture_is_told_in_words_and_is_small(document: Path) -> None:
+    for words, picture in re.findall(r"!\[([^]]*)\]\(([^)\s]+)\)", document.read_text()):
+        assert len(words.split()) >= 5, picture
+        assert (document.parent / picture).stat().st_size < 200_000, picture
+
+
 def test_the_front_page_shows_real_output() -> None:
     assert _PLACEHOLDER.findall((ROOT / "README.md").read_text()) == []
 
