@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test check bench sweep zoo screenshots constraints clean
+.PHONY: install demo test check bench sweep zoo screenshots constraints clean ui
 
 install: $(READY)
 
@@ -42,7 +42,12 @@ check: install
 test: install check .venv-stock/.ready
 	./tests/install-servers
 	@# Two at a time, a file to each: much of a test is waiting for a server. Workers inherit the variable, not the option.
-	PYTHONDEVMODE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	PYTHONDEVMODE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/ui
+
+# By clicking, in a real browser; alone, since Prefect's pages, on a machine that has other work, come back while they load.
+ui: install
+	./tests/install-servers
+	PYTHONDEVMODE=1 $(BIN)/python -m pytest tests/ui
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
