@@ -43,12 +43,13 @@ class Ui:
 
     def find_deployment(self, name: str) -> None:
         """From the front page to a deployment's, as somebody does who knows its name."""
+        search = self.page.get_by_placeholder("Search deployments...")
+        link = self.page.get_by_role("link", name=name, exact=True)
         self.page.goto(self.url)
-        self.page.get_by_role("button", name="Deployments", exact=True).click()
-        self.page.get_by_placeholder("Search deployments...").fill(name)
+        self._click_until_seen(self.page.get_by_role("button", name="Deployments", exact=True), search)
+        search.fill(name)
         self.page.wait_for_url(f"**/deployments?*{name}")  # a second later; it would come back from where a click led
-        self.page.get_by_role("link", name=name, exact=True).click()
-        self.page.wait_for_url("**/deployments/deployment/**")
+        self._click_until_seen(link, self.page.get_by_role("button", name="Run", exact=True))
 
     def open_form(self) -> None:
         """Of the deployment whose page it is; once more where that page, still loading, came back."""
@@ -95,6 +96,18 @@ class Ui:
                 self.page.get_by_role("option", name=value, exact=True).click(timeout=SOON_MILLISECONDS)
         return self.field(title).locator(".p-select-button__value").inner_text().strip() == value
 
+    def _click_until_seen(self, clicked: Locator, seen: Locator) -> None:
+        """Once more where the page, still loading, went back to where it was."""
+
+        def is_seen() -> bool:
+            if not seen.is_visible():
+                with suppress(TimeoutError):
+                    clicked.click(timeout=SOON_MILLISECONDS)
+                    seen.wait_for(timeout=SOON_MILLISECONDS)
+            return seen.is_visible()
+
+        self._until(is_seen, f"{seen} is seen")
+
     def _until(self, done: Callable[[], bool], what: str) -> None:
         eventually(done, PATIENCE_MILLISECONDS / 1000, what)
 
@@ -134,14 +147,7 @@ class Ui:
             name: of the tab.
             shows: something that is to be seen there.
         """
-        self._until(lambda: self._seen_at(name, shows), f"the tab {name} shows what it should")
-
-    def _seen_at(self, name: str, shows: Locator) -> bool:
-        if not shows.is_visible():
-            self.page.get_by_role("listitem").filter(has_text=name).first.click()
-            with suppress(TimeoutError):
-                shows.wait_for(timeout=SOON_MILLISECONDS)
-        return shows.is_visible()
+        self._click_until_seen(self.page.get_by_role("listitem").filter(has_text=name).first, shows)
 
     def artifact(self, key: str) -> Locator:
         """Its card on a run's page."""
