@@ -385,6 +385,7 @@ def test_a_worker_looks_into_the_stores_and_tells_what_it_finds_once(
     deadlines.place(client, deployment, standing("alarm-shop", None, since, objectives, datetime.now(UTC)))
     [run] = deadlines.runs_ahead(client, deployment, "alarm-shop")
     client.set_flow_run_state(run.id, Pending(), force=True)
+    time.sleep(2.5)  # then it is over
     assert run_now(deadline, client, run.id).name == "Overdue"
     [message] = hook.next()
     assert message["subject"] == "alarm-shop: no proven backup in time"
