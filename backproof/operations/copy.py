@@ -55,7 +55,7 @@ def copy(
             existed = True
             for _ in _checked(place, archive, manifest, progress):
                 pass
-        _write_manifest(fleet, place, manifest)
+        write_manifest(fleet, place, manifest, fleet.signer.sign(manifest))
     return Copied(store=target, stored_bytes=manifest.stored_bytes, existed=existed, timing=watch.timings[0])
 
 
@@ -66,10 +66,16 @@ def _checked(store: Store, archive: str, manifest: Manifest, progress: Progress)
         yield chunk
 
 
-def _write_manifest(fleet: Fleet, place: Store, manifest: Manifest) -> None:
+def write_manifest(fleet: Fleet, place: Store, manifest: Manifest, signed: bytes) -> None:
+    """Commit an archive that lies in a store.
+
+    Raises:
+        Damaged: a manifest of another archive lies there; both stay.
+        BackproofError: as the store tells.
+    """
     name = Name(manifest.plan, manifest.kind, taken_at(manifest.id), MANIFEST)
     try:
-        place.put(key(name), [fleet.signer.sign(manifest)])
+        place.put(key(name), [signed])
     except AlreadyExists:
         there = catalog.read_manifest(place, name, fleet.signer)
         if there.stored_sha256 != manifest.stored_sha256:

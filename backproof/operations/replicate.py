@@ -17,6 +17,7 @@ from backproof.errors import AlreadyExists, BackproofError, Damaged, NotFound, T
 from backproof.fleet import Fleet
 from backproof.naming import MANIFEST, Name, ProofPart, key, taken_at
 from backproof.operations.clock import Now, Stopwatch, utc_now
+from backproof.operations.copy import write_manifest
 from backproof.records import Backup, Kind, Manifest, Record, Timing
 from backproof.replication import Alarm, Outlook, ProofPlace, Said, Step, mended, outlook
 from backproof.retention import Candidate, decide
@@ -103,7 +104,7 @@ def bring(fleet: Fleet, plan: str, step: Step, progress: Progress = no_progress,
                 _check(place, manifest, progress)
         if step.manifest and there:
             _expect_wanted(fleet, step, manifest)
-            _write_manifest(fleet, place, manifest, signed)
+            write_manifest(fleet, place, manifest, signed)
         written = sum(_write_proof(fleet, place, manifest, proof) for proof in step.proofs if there)
     return Brought(
         backup=step.backup,
@@ -248,19 +249,6 @@ def _expect_wanted(fleet: Fleet, step: Step, manifest: Manifest) -> None:
     signed = key(Name(manifest.plan, manifest.kind, taken_at(manifest.id), MANIFEST))
     if not any(fleet.store(store).head(signed) for store in step.described_by):
         raise NotFound(f"{manifest.id} was deleted from every store meanwhile", "Nothing is to be done.")
-
-
-def _write_manifest(fleet: Fleet, place: Store, manifest: Manifest, signed: bytes) -> None:
-    name = Name(manifest.plan, manifest.kind, taken_at(manifest.id), MANIFEST)
-    try:
-        place.put(key(name), [signed])
-    except AlreadyExists:
-        there = catalog.read_manifest(place, name, fleet.signer)
-        if there.stored_sha256 != manifest.stored_sha256:
-            raise Damaged(
-                f"{place.location(key(name))} describes another archive of the same id",
-                "Both stay. Find out which plan or machine wrote it before you use either.",
-            ) from None
 
 
 def _write_proof(fleet: Fleet, place: Store, manifest: Manifest, proof: ProofPlace) -> bool:
