@@ -16,7 +16,7 @@ class Message:
     body: str
 
 
-class Standing(Record):
+class RecoveryPoint(Record):
     """How a plan stands against its recovery point objective."""
 
     plan: str
@@ -38,14 +38,14 @@ def deadline(since: datetime, objectives: ObjectivesSpec) -> datetime:
     return since + objectives.rpo + objectives.grace
 
 
-def standing(
+def recovery_point(
     plan: str,
     newest: Backup | None,
     first_applied: datetime,
     objectives: ObjectivesSpec,
     now: datetime,
     doubts: tuple[str, ...] = (),
-) -> Standing:
+) -> RecoveryPoint:
     """Hold a plan's newest proven backup against what is promised.
 
     Args:
@@ -58,7 +58,7 @@ def standing(
     """
     since = newest.taken_at if newest else first_applied
     due = deadline(since, objectives)
-    return Standing(
+    return RecoveryPoint(
         plan=plan,
         newest=newest.id if newest else None,
         since=since,
@@ -74,16 +74,16 @@ def limit(objectives: ObjectivesSpec) -> str:
     return f"{spell(objectives.rpo)} and {spell(objectives.grace)} of grace"
 
 
-def overdue_sentence(standing: Standing) -> str:
+def overdue_sentence(found: RecoveryPoint) -> str:
     """Why a plan is overdue."""
-    if standing.newest is None:
-        fact = f"There is no proven backup of {standing.plan}, which was first applied at {moment(standing.since)}."
+    if found.newest is None:
+        fact = f"There is no proven backup of {found.plan}, which was first applied at {moment(found.since)}."
     else:
         fact = (
-            f"The newest proven backup of {standing.plan} is {standing.newest}, taken at {moment(standing.since)}: "
-            f"older than {standing.limit}."
+            f"The newest proven backup of {found.plan} is {found.newest}, taken at {moment(found.since)}: "
+            f"older than {found.limit}."
         )
-    return " ".join([fact, *standing.doubts])
+    return " ".join([fact, *found.doubts])
 
 
 def moment(at: datetime) -> str:

@@ -4,8 +4,7 @@ A backup exists in a store when its manifest does: manifests are written last an
 signature holds and it is of this backup; what its file name says is only a hint where to look.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +14,9 @@ from backproof.archive.reader import ArchiveReader
 from backproof.archive.signing import Signer
 from backproof.errors import BackproofError, BadSignature, Damaged, NotFound
 from backproof.fleet import Fleet
-from backproof.naming import ENCRYPTED, MANIFEST, PIN, PLAIN, REMOVAL, Name, ProofPart, backup_id, key, parse
-from backproof.records import Backup, Copy, Kind, Manifest, Proof, Removal
+from backproof.holdings import Held, Holdings, listed
+from backproof.naming import ENCRYPTED, MANIFEST, PIN, PLAIN, REMOVAL, Name, ProofPart, key
+from backproof.records import Backup, Copy, Manifest, Proof, Removal
 from backproof.stores import Store
 
 _DOCUMENT_BYTES = 256 * 1024 * 1024
@@ -31,45 +31,24 @@ class Listing:
     unreachable: tuple[tuple[str, BackproofError], ...]
 
 
-_Places = Mapping[str, Sequence[tuple[Name, int]]]
-"""Store name to what it holds of one backup: each part with its length."""
-
 _READERS = 8
 """Backups whose manifest and proofs are read at a time: over a network each read is mostly waiting."""
-
-
-@dataclass(frozen=True)
-class _Held:
-    """What the stores list of a plan; nothing of it was read yet."""
-
-    places: Mapping[tuple[datetime, Kind], _Places]
-    unreachable: tuple[tuple[str, BackproofError], ...]
 
 
 def listing(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> Listing:
     """Every backup of a plan, newest first, with its copies and whether it is proven; unreachable stores are named."""
     held = _held(fleet, plan, stores)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-        newest_first = sorted(held.places, reverse=True)
-        backups = list(
-            pool.map(lambda each: read_backup(fleet, plan, each[0], each[1], held.places[each]), newest_first)
-        )
-    return Listing(tuple(backup for backup in backups if backup is not None), held.unreachable)
+        backups = list(pool.map(lambda each: read_backup(fleet, each), _newest_first(held)))
+    return Listing(tuple(backup for backup in backups if backup is not None), tuple(held.unlisted.items()))
 
 
-def _held(fleet: Fleet, plan: str, stores: Sequence[str] | None) -> _Held:
-    names = tuple(stores or fleet.plan(plan).stores)
-    with ThreadPoolExecutor(max_workers=max(1, len(names)), thread_name_prefix="list") as pool:
-        listed = list(pool.map(lambda name: _listed(fleet, name, plan), names))
-    places: dict[tuple[datetime, Kind], dict[str, list[tuple[Name, int]]]] = defaultdict(dict)
-    unreachable = []
-    for store, found in zip(names, listed, strict=True):
-        if isinstance(found, BackproofError):
-            unreachable.append((store, found))
-            continue
-        for name, length in found:
-            places[name.taken_at, name.kind].setdefault(store, []).append((name, length))
-    return _Held(dict(places), tuple(unreachable))
+def _held(fleet: Fleet, plan: str, stores: Sequence[str] | None) -> Holdings:
+    return listed(fleet, plan, tuple(stores or fleet.plan(plan).stores))
+
+
+def _newest_first(held: Holdings) -> list[Held]:
+    return sorted(held.found, key=lambda each: (each.taken_at, each.kind), reverse=True)
 
 
 def backups(fleet: Fleet, plan: str, stores: Sequence[str] | None = None) -> list[Backup]:
@@ -125,7 +104,7 @@ def find(fleet: Fleet, plan: str, backup: str, store: str | None = None) -> tupl
     chosen = _choose(fleet, plan, held, backup)
     doubts = (
         f"store {name} could not be asked, and may hold a newer backup than {chosen[0].id}: {error.fact}"
-        for name, error in held.unreachable
+        for name, error in held.unlisted.items()
     )
     return chosen, tuple(doubts) if backup.startswith("latest") else ()
 
@@ -213,34 +192,21 @@ def open_archive(fleet: Fleet, manifest: Manifest, store: str) -> ArchiveReader:
     return ArchiveReader(manifest, lambda start, length: place.read(archive, start, length), fleet.ring(manifest.plan))
 
 
-def _listed(fleet: Fleet, store: str, plan: str) -> list[tuple[Name, int]] | BackproofError:
-    try:
-        found = [(parse(stored.key), stored.length) for stored in fleet.store(store).list(f"{plan}/")]
-    except BackproofError as error:
-        return error
-    return [(name, length) for name, length in found if name is not None and name.plan == plan]
-
-
-def read_backup(
-    fleet: Fleet, plan: str, taken_at: datetime, kind: Kind, places: _Places, certain: bool = False
-) -> Backup | None:
+def read_backup(fleet: Fleet, held: Held, certain: bool = False) -> Backup | None:
     """One backup, from what the stores list of it; None where no store lists its manifest.
 
     Args:
         fleet: where the plan is found.
-        plan: its name.
-        taken_at: when, and with it ``kind``, tells one backup of the plan from another.
-        kind: of the backup.
-        places: each part of it that is listed with its length, by store.
+        held: what is listed.
         certain: raise where it can't be known whether it is proven, rather than to call it unproven.
 
     Raises:
         BackproofError: with ``certain``, that of a store which could not be read.
     """
-    copies = tuple(_copy(store, parts) for store, parts in places.items())
-    if not any(copy.manifest for copy in copies):
+    if not held.committed:
         return None
-    name = Name(plan, kind, taken_at, MANIFEST)
+    copies = tuple(_copy(store, parts) for store, parts in held.places().items())
+    name = held.name
     proofs, distrusted_at = _proofs(fleet, name, copies, certain)
     verdicts = {proof.store: proof for proof in proofs if proof.verdict != "could-not-run"}  # the newest comes last
     passed = [proof.finished_at for proof in verdicts.values() if proof.verdict == "passed"]
@@ -250,15 +216,15 @@ def read_backup(
         for copy in copies
     )
     return Backup(
-        plan=plan,
-        id=name.id,
-        kind=kind,
-        taken_at=taken_at,
+        plan=held.plan,
+        id=held.id,
+        kind=held.kind,
+        taken_at=held.taken_at,
         copies=marked,
         proven_at=max(passed) if passed and _some_whole(fleet, name, marked, certain) else None,
         failed_at=max(failed, default=None),
         distrusted_at=distrusted_at,
-        pinned=why_pinned(fleet, name, [store for store, parts in places.items() if _lists(PIN, parts)]),
+        pinned=why_pinned(fleet, name, held.having(PIN)),
     )
 
 
@@ -284,17 +250,13 @@ def _no_answer(error: BackproofError) -> BackproofError | None:
     return None if isinstance(error, Damaged | NotFound) else error
 
 
-def _lists(part: str, parts: Sequence[tuple[Name, int]]) -> bool:
-    return any(name.part == part for name, _ in parts)
-
-
 def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
     archives = [length for name, length in parts if name.part in (ENCRYPTED, PLAIN)]
     proofs = sorted((name.part.finished_at, name.part.verdict) for name, _ in parts if isinstance(name.part, ProofPart))
     return Copy(
         store=store,
         archive=bool(archives),
-        manifest=_lists(MANIFEST, parts),
+        manifest=any(name.part == MANIFEST for name, _ in parts),
         stored_bytes=archives[0] if archives else None,
         proofs=tuple(proofs),
     )
@@ -339,20 +301,20 @@ def document(store: Store, name: str) -> bytes:
     return bytes(read)
 
 
-def _choose(fleet: Fleet, plan: str, held: _Held, backup: str) -> tuple[Backup, ...]:
+def _choose(fleet: Fleet, plan: str, held: Holdings, backup: str) -> tuple[Backup, ...]:
     """Only as many backups are read as it takes to find the one that is meant."""
     chosen: list[Backup] = []
-    for taken_at, kind in sorted(held.places, reverse=True):
-        if chosen and chosen[0].taken_at != taken_at:
+    for each in _newest_first(held):
+        if chosen and chosen[0].taken_at != each.taken_at:
             break
-        if not backup.startswith("latest") and backup_id(taken_at) != backup:
+        if not backup.startswith("latest") and each.id != backup:
             continue
-        candidate = read_backup(fleet, plan, taken_at, kind, held.places[taken_at, kind])
+        candidate = read_backup(fleet, each)
         if candidate is not None and (candidate.proven_at or backup != "latest-proven"):
             chosen.append(candidate)
     if chosen:
         return tuple(chosen)
-    missing = "; ".join(f"store {store} could not be asked: {error.fact}" for store, error in held.unreachable)
+    missing = "; ".join(f"store {store} could not be asked: {error.fact}" for store, error in held.unlisted.items())
     what = "no backup" if backup.startswith("latest") else f"no backup {backup}"
     raise NotFound(
         f"{what} of plan {plan} was found" + (f" ({missing})" if missing else ""),

@@ -1,6 +1,6 @@
 """What the stores of a plan list, put together by backup; nothing of it is read yet.
 
-``catalog`` reads the backups it is asked for. This is for whoever must see all of a plan at once, a hundred thousand
+``catalog`` reads of it the backups it is asked for. Whoever must see all of a plan at once sees a hundred thousand
 backups too: a key costs a microsecond here. What a name says of a proof is only a hint where to look.
 """
 
@@ -106,7 +106,7 @@ def listed(fleet: Fleet, plan: str, stores: Sequence[str]) -> Holdings:
 
 def _of(fleet: Fleet, plan: str, stores: Sequence[str], skew: Callable[[Store], timedelta | None]) -> Holdings:
     with ThreadPoolExecutor(max_workers=max(1, len(stores)), thread_name_prefix="list") as pool:
-        found = list(pool.map(lambda name: _listed(fleet.store(name), plan, skew), stores))
+        found = list(pool.map(lambda name: _listed(fleet, name, plan, skew), stores))
     known: dict[str, Held | None] = {}
     skews, unlisted = {}, {}
     for store, given in zip(stores, found, strict=True):
@@ -121,9 +121,10 @@ def _of(fleet: Fleet, plan: str, stores: Sequence[str], skew: Callable[[Store], 
 
 
 def _listed(
-    store: Store, plan: str, skew: Callable[[Store], timedelta | None]
+    fleet: Fleet, name: str, plan: str, skew: Callable[[Store], timedelta | None]
 ) -> tuple[timedelta | None, list[Stored]] | BackproofError:
     try:
+        store = fleet.store(name)
         return skew(store), list(store.list(f"{plan}/"))
     except BackproofError as error:
         return error

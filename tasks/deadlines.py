@@ -24,7 +24,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
-from backproof.alarms import Standing, deadline, limit
+from backproof.alarms import RecoveryPoint, deadline, limit
 from backproof.errors import BackproofError
 from backproof.fleet.specs import ObjectivesSpec
 from backproof.operations import stand as operation
@@ -69,7 +69,7 @@ def find_deployment(client: SyncPrefectClient, fleet: str) -> UUID | None:
         return None
 
 
-def place(client: SyncPrefectClient, deployment: UUID, found: Standing) -> bool:
+def place(client: SyncPrefectClient, deployment: UUID, found: RecoveryPoint) -> bool:
     """See to it that exactly one run lies ahead for a plan, at the moment it is due.
 
     Returns:
@@ -84,7 +84,7 @@ def place(client: SyncPrefectClient, deployment: UUID, found: Standing) -> bool:
     return True
 
 
-def create(client: SyncPrefectClient, deployment: UUID, found: Standing) -> None:
+def create(client: SyncPrefectClient, deployment: UUID, found: RecoveryPoint) -> None:
     """Schedule the run of a plan that has none ahead."""
     client.create_flow_run_from_deployment(
         deployment,
@@ -146,7 +146,7 @@ def _move(client: SyncPrefectClient, run: FlowRun, due: datetime, parameters: Ma
     return True
 
 
-def _parameters(found: Standing) -> dict[str, Any]:
+def _parameters(found: RecoveryPoint) -> dict[str, Any]:
     return {
         "plan": found.plan,
         "since": found.since.isoformat(),

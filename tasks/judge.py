@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from prefect.client.orchestration import get_client
 
-from backproof.alarms import Standing, overdue_sentence
+from backproof.alarms import RecoveryPoint, overdue_sentence
 from backproof.operations import stand as operation
 from blocks import load_fleet
 from tasks import deadlines
@@ -12,7 +12,7 @@ from tasks.steps import log, step
 
 
 @step("judge {plan}")
-def judge(plan: str, since: datetime) -> Standing:
+def judge(plan: str, since: datetime) -> RecoveryPoint:
     """Read how a plan stands from its stores; where it is not overdue, schedule the next look."""
     fleet = load_fleet(plan)
     found = operation.stand(fleet, plan, since.astimezone(UTC))

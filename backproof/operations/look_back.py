@@ -1,24 +1,20 @@
 """Look back: a backup and those before it, in numbers, from the stores alone."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from backproof.catalog import read_manifest, read_proof
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
-from backproof.naming import MANIFEST, Name, ProofPart, parse
-from backproof.records import Kind, Manifest, Proof
+from backproof.holdings import Held, listed
+from backproof.naming import MANIFEST, ProofPart
+from backproof.records import Manifest, Proof
 from backproof.trend import Measures, measures
 
 EARLIER = 10
 """Backups to look back at: enough to see a trend; the manifest of a large database has megabytes."""
 
 _AT_ONCE = 4
-
-_Places = list[tuple[Name, str]]
-"""What is listed of one backup: each part with the store that has it, in the plan's order of stores."""
 
 
 def look_back(fleet: Fleet, plan: str, until: datetime, earlier: int = EARLIER) -> tuple[Measures, ...]:
@@ -35,53 +31,36 @@ def look_back(fleet: Fleet, plan: str, until: datetime, earlier: int = EARLIER) 
     Raises:
         BackproofError: no store could be listed.
     """
-    backups: dict[tuple[datetime, Kind], _Places] = defaultdict(list)
-    for store, names in _listed(fleet, plan):
-        for name in names:
-            if name.taken_at <= until:
-                backups[name.taken_at, name.kind].append((name, store))
-    committed = [each for each in sorted(backups) if any(name.part == MANIFEST for name, _ in backups[each])]
+    stores = fleet.plan(plan).stores
+    held = listed(fleet, plan, stores)
+    if len(held.unlisted) == len(stores):
+        raise next(iter(held.unlisted.values()))
+    known = (each for each in held.found if each.committed and each.taken_at <= until)
+    committed = sorted(known, key=lambda each: (each.taken_at, each.kind))
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="look-back") as pool:
-        read = list(pool.map(lambda each: _measured(fleet, backups[each]), committed[-earlier - 1 :]))
+        read = list(pool.map(lambda each: _measured(fleet, each), committed[-earlier - 1 :]))
     return tuple(each for each in read if each is not None)
 
 
-def _listed(fleet: Fleet, plan: str) -> list[tuple[str, list[Name]]]:
-    stores = fleet.plan(plan).stores
-    with ThreadPoolExecutor(len(stores), thread_name_prefix="look-back") as pool:
-        answers = list(pool.map(lambda store: _names(fleet, store, plan), stores))
-    found = [(store, given) for store, given in zip(stores, answers, strict=True) if isinstance(given, list)]
-    if not found:
-        raise next(given for given in answers if isinstance(given, BackproofError))
-    return found
+def _measured(fleet: Fleet, held: Held) -> Measures | None:
+    manifest = _manifest(fleet, held)
+    return None if manifest is None else measures(manifest, _proof(fleet, held))
 
 
-def _names(fleet: Fleet, store: str, plan: str) -> list[Name] | BackproofError:
-    try:
-        parsed = [parse(stored.key) for stored in fleet.store(store).list(f"{plan}/")]
-    except BackproofError as error:
-        return error
-    return [name for name in parsed if name is not None and name.plan == plan]
-
-
-def _measured(fleet: Fleet, places: _Places) -> Measures | None:
-    manifest = _manifest(fleet, [place for place in places if place[0].part == MANIFEST])
-    return None if manifest is None else measures(manifest, _proof(fleet, places))
-
-
-def _manifest(fleet: Fleet, places: Sequence[tuple[Name, str]]) -> Manifest | None:
-    for name, store in places:
+def _manifest(fleet: Fleet, held: Held) -> Manifest | None:
+    for store in held.having(MANIFEST):
         try:
-            return read_manifest(fleet.store(store), name, fleet.signer)
+            return read_manifest(fleet.store(store), held.name, fleet.signer)
         except BackproofError:
             continue
     return None
 
 
-def _proof(fleet: Fleet, places: _Places) -> Proof | None:
+def _proof(fleet: Fleet, held: Held) -> Proof | None:
     passed = [
         (name.part.finished_at, name, store)
-        for name, store in places
+        for store, parts in held.places().items()
+        for name, _ in parts
         if isinstance(name.part, ProofPart) and name.part.verdict == "passed"
     ]
     for _, name, store in sorted(passed, key=lambda place: place[0], reverse=True):

@@ -168,8 +168,7 @@ def _newest_proven(fleet: Fleet, hinted: Iterable[tuple[Held, Candidate]], enoug
     """
 
     def is_proven(pair: tuple[Held, Candidate]) -> bool:
-        held = pair[0]
-        backup = catalog.read_backup(fleet, held.plan, held.taken_at, held.kind, held.places(), certain=True)
+        backup = catalog.read_backup(fleet, pair[0], certain=True)
         return backup is not None and backup.proven_at is not None
 
     found: list[Candidate] = []

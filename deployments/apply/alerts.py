@@ -10,7 +10,7 @@ from prefect.exceptions import ObjectNotFound
 
 from backproof.fleet import FleetSpec
 from blocks.notifications import chosen, find, saved_targets
-from deployments import alert_rules
+from deployments.apply import alert_rules
 from deployments.apply.things import Change, Sort, Thing
 
 _PAGE = 200

@@ -8,7 +8,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from backproof.alarms import limit, standing
+from backproof.alarms import limit, recovery_point
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet, FleetSpec
 from backproof.operations.stand import newest_proven
@@ -59,7 +59,7 @@ class Deadlines(Sort):
         now = datetime.now(UTC)
         if self._deployment is not None:
             plan, objectives = wanted.name, self._spec.plans[wanted.name].objectives
-            deadlines.create(client, self._deployment, standing(plan, self._newest[plan], now, objectives, now))
+            deadlines.create(client, self._deployment, recovery_point(plan, self._newest[plan], now, objectives, now))
 
     def change(self, client: SyncPrefectClient, wanted: Thing, found: Thing) -> None:
         """Move a run to where the plan's objectives put it now."""

@@ -13,7 +13,7 @@ from prefect.utilities.callables import parameter_schema
 
 from backproof.fleet import FleetSpec, timetable
 from backproof.fleet.timetable import Entry
-from deployments import forms
+from deployments.apply import forms
 from deployments.apply.things import Thing
 from flows.backup import backup
 from flows.deadline import deadline

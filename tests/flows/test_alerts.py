@@ -20,7 +20,7 @@ from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
 from prefect.states import Completed, Crashed, Failed, Pending, Running, Scheduled
 
-from backproof.alarms import standing
+from backproof.alarms import recovery_point
 from backproof.archive.manifest import archive_name
 from backproof.errors import NotFound
 from backproof.fleet import Fleet, FleetSpec, LocalStoreSpec, parse
@@ -337,7 +337,7 @@ def test_a_plan_without_a_worker_is_overdue_though_the_server_was_down_when_it_b
         before = deadlines.runs_ahead(client, deployment, "alarm-blog")
         objectives = spec.plans["alarm-blog"].objectives
         since = datetime.now(UTC) - objectives.rpo - objectives.grace + timedelta(seconds=3)
-        found = standing("alarm-blog", None, since, objectives, datetime.now(UTC))
+        found = recovery_point("alarm-blog", None, since, objectives, datetime.now(UTC))
         assert deadlines.place(client, deployment, found)
     server.stop()
     server.start()
@@ -382,7 +382,7 @@ def test_a_worker_looks_into_the_stores_and_tells_what_it_finds_once(
     assert deployment is not None
     objectives = spec.plans["alarm-shop"].objectives
     since = datetime.now(UTC) - objectives.rpo - objectives.grace + timedelta(seconds=2)
-    deadlines.place(client, deployment, standing("alarm-shop", None, since, objectives, datetime.now(UTC)))
+    deadlines.place(client, deployment, recovery_point("alarm-shop", None, since, objectives, datetime.now(UTC)))
     [run] = deadlines.runs_ahead(client, deployment, "alarm-shop")
     client.set_flow_run_state(run.id, Pending(), force=True)
     time.sleep(2.5)  # then it is over

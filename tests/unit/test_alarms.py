@@ -10,12 +10,12 @@ import yaml
 from prefect.server.events.actions import JinjaTemplateAction
 from prefect.server.utilities.user_templates import render_user_template_sync, validate_user_template
 
-from backproof.alarms import overdue_sentence, standing
+from backproof.alarms import overdue_sentence, recovery_point
 from backproof.errors import StoreUnavailable
 from backproof.fleet import FleetSpec, ObjectivesSpec, parse
 from backproof.operations.stand import newest_proven, stand
 from backproof.records import Backup
-from deployments import alert_rules, alert_texts
+from deployments.apply import alert_rules, alert_texts
 from tests.support.fleets import PLAN, built, described, key
 from tests.support.histories import NOWHERE, days_ago, put
 
@@ -30,13 +30,13 @@ def backup(taken_at: datetime) -> Backup:
 
 @pytest.mark.parametrize(("age", "overdue"), [(LIMIT - timedelta(seconds=1), False), (LIMIT, True)])
 def test_age_counts_from_the_snapshot(age: timedelta, overdue: bool) -> None:
-    found = standing(PLAN, backup(NOW - age), NOW, OBJECTIVES, NOW)
+    found = recovery_point(PLAN, backup(NOW - age), NOW, OBJECTIVES, NOW)
     assert (found.overdue, found.due, found.since) == (overdue, NOW - age + LIMIT, NOW - age)
 
 
 @pytest.mark.parametrize(("age", "overdue"), [(LIMIT - timedelta(seconds=1), False), (LIMIT, True)])
 def test_a_plan_that_never_had_a_backup_counts_from_its_first_day(age: timedelta, overdue: bool) -> None:
-    found = standing(PLAN, None, NOW - age, OBJECTIVES, NOW, ("Store far could not be asked: it is away.",))
+    found = recovery_point(PLAN, None, NOW - age, OBJECTIVES, NOW, ("Store far could not be asked: it is away.",))
     assert found.overdue == overdue
     assert overdue_sentence(found).startswith("There is no proven backup of shop, which was first applied at 2025-11-")
     assert overdue_sentence(found).endswith("Store far could not be asked: it is away.")
@@ -46,14 +46,26 @@ def test_the_stores_say_which_backup_is_the_newest_proven_one(tmp_path: Path) ->
     fleet = built(described(NOWHERE, tmp_path), tmp_path)
     assert newest_proven(fleet, PLAN) == (None, ())
     put(fleet, days_ago(3))
-    put(fleet, days_ago(2))
+    later = days_ago(2)
+    put(fleet, later)
     newest, doubts = newest_proven(fleet, PLAN)
     assert newest is not None
-    assert (newest.taken_at, doubts) == (days_ago(2), ())
+    assert (newest.taken_at, doubts) == (later, ())
     assert stand(fleet, PLAN, NOW, lambda: days_ago(0)).overdue
     (tmp_path / "far").rename(tmp_path / "gone")
     (tmp_path / "far").write_text("no folder")
     assert newest_proven(fleet, PLAN)[0] == newest.model_copy(update={"copies": newest.copies[:1]})
+
+
+def test_a_backup_from_the_future_keeps_no_promise(tmp_path: Path) -> None:
+    """It would for as long as the clock was wrong, and nobody would hear of anything."""
+    fleet = built(described(NOWHERE, tmp_path), tmp_path)
+    now, proven = days_ago(0), days_ago(9)
+    put(fleet, proven)
+    put(fleet, days_ago(-400))
+    found = stand(fleet, PLAN, NOW, lambda: now)
+    assert (found.since, found.overdue) == (proven, True)
+    assert "from the future, and does not count" in overdue_sentence(found)
 
 
 def test_stores_of_which_none_can_be_asked_are_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

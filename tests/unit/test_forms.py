@@ -8,8 +8,7 @@ import yaml
 from prefect.utilities.callables import parameter_schema
 
 from backproof.fleet import FleetSpec, parse
-from deployments import forms
-from deployments.apply import what_runs
+from deployments.apply import forms, what_runs
 from flows.fields import shown
 from flows.verification import verification
 from tests.support.fleets import described

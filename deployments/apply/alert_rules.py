@@ -14,8 +14,8 @@ from prefect.events.actions import ActionTypes, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 from backproof.fleet import FleetSpec
-from deployments import alert_texts
-from deployments.alert_texts import Template
+from deployments.apply import alert_texts
+from deployments.apply.alert_texts import Template
 
 FLEET_WIDE = ("retention", "replication")
 """Flows that work for all plans of a fleet in one run."""
