@@ -259,6 +259,7 @@ def _copy(store: str, parts: Sequence[tuple[Name, int]]) -> Copy:
         manifest=any(name.part == MANIFEST for name, _ in parts),
         stored_bytes=archives[0] if archives else None,
         proofs=tuple(proofs),
+        pinned=any(name.part == PIN for name, _ in parts),
     )
 
 

@@ -265,6 +265,8 @@ class Copy(Record):
     proofs: tuple[tuple[datetime, Verdict], ...] = ()
     verdict: Verdict | None = None
     """Of the newest proof of this very copy that passed or failed, its signature checked."""
+    pinned: bool = False
+    """Whether a pin lies there, valid or not."""
 
 
 class Backup(Record):

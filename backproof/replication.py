@@ -46,6 +46,8 @@ class Step(Record):
     """It is to be written there."""
     proofs: tuple[ProofPlace, ...]
     """To be written there."""
+    pinned_in: tuple[str, ...]
+    """Stores that hold its pin, which is to be written there; none where it is not pinned, or there already."""
     described_by: tuple[str, ...]
     """Stores whose manifest counts."""
     sources: tuple[str, ...]
@@ -189,21 +191,23 @@ class _View:
         sources = self._sources()
         lacks_archive = not copy.archive and not untouchable
         lacks_manifest = not copy.manifest and not untouchable
-        if lacks_archive and not sources:
-            return None
+        proofs = self._lacking_proofs(copy)
+        if lacks_archive and not sources:  # a pin may lie there alone
+            lacks_archive, lacks_manifest, proofs = False, False, ()
         step = Step(
             backup=self._backup.id,
             kind=self._backup.kind,
             target=store,
             archive="copy" if lacks_archive else "check" if lacks_manifest else "keep",
             manifest=lacks_manifest,
-            proofs=self._lacking_proofs(copy),
+            proofs=proofs,
+            pinned_in=() if copy.pinned else tuple(name for name, each in self._copies.items() if each.pinned),
             described_by=tuple(each for each in self._stores if each in self._counting),
             sources=sources,
             stored_bytes=agreed.stored_bytes,
             stored_sha256=agreed.stored_sha256,
         )
-        return step if lacks_archive or lacks_manifest or step.proofs else None
+        return step if lacks_archive or lacks_manifest or step.proofs or step.pinned_in else None
 
     def _lacking_proofs(self, copy: Copy) -> tuple[ProofPlace, ...]:
         everywhere = {proof for each in self._copies.values() for proof in each.proofs}

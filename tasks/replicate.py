@@ -31,7 +31,7 @@ def survey(plan: str) -> Outlook:
 
 @step("replicate {lacking.backup} to {lacking.target}")
 def bring(plan: str, lacking: Step) -> Brought:
-    """Bring to one store what it lacks of one backup: the archive, its check there, the manifest, the proofs."""
+    """Bring to one store what it lacks of one backup: the archive, checked there, the manifest, the proofs, the pin."""
     what = f"replicating {lacking.backup} to {lacking.target}"
     total = None if lacking.archive == "keep" else lacking.stored_bytes
     with progress(f"{plan}-replicate-{lacking.target}", what, total) as reported:
@@ -64,5 +64,7 @@ def said(brought: Brought) -> str:
         parts.append("the archive was there and is the same; its manifest is written")
     if brought.proofs:
         parts.append("1 proof" if brought.proofs == 1 else f"{brought.proofs} proofs")
+    if brought.pin:
+        parts.append("its pin")
     otherwise = "no copy of it is good" if brought.alarms else "nothing was missing any more"
     return f"{brought.backup} to {brought.target}: {'; '.join(parts) or otherwise}"

@@ -1,7 +1,8 @@
 """Pin: keep one backup from ever being deleted by retention, until it is unpinned.
 
 A pin is a small signed document beside the backup in every store, so that it holds wherever Backproof runs, and with
-every other store lost. One that lies in a single store protects the backup in all.
+every other store lost. One that lies in a single store protects the backup in all, and replication brings it to the
+others.
 """
 
 from backproof import catalog
@@ -74,6 +75,9 @@ def pin(fleet: Fleet, plan: str, backup: str, why: str, now: Now = utc_now) -> P
 def unpin(fleet: Fleet, plan: str, backup: str) -> Pinned:
     """Take a pin away from every store; while one store keeps it, the backup stays pinned.
 
+    A replication under way may bring a pin from a store that is asked late to one that was asked early. So all are
+    asked twice: what it writes after that it takes back itself, since its source has none any more.
+
     Raises:
         NotFound: there is no such backup, or it is not pinned.
         BackproofError: no store let go of it.
@@ -84,10 +88,11 @@ def unpin(fleet: Fleet, plan: str, backup: str) -> Pinned:
         raise NotFound(f"{chosen[0].id} of plan {plan} is not pinned", f"`backproof list {plan}` shows what is.")
     stores: set[str] = set()
     refused: dict[str, BackproofError] = {}
-    for each in pinned:
+    for place in 2 * [key(_name(each)) for each in pinned]:
         for store in fleet.plan(plan).stores:
             try:
-                fleet.store(store).delete(key(_name(each)))
+                if fleet.store(store).head(place) is not None:
+                    fleet.store(store).delete(place)
             except BackproofError as error:
                 refused[store] = error
             else:

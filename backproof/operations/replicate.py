@@ -2,7 +2,7 @@
 
 ``survey`` reads the stores and thinks (``backproof.replication``); ``bring`` carries one step out. Both may be killed
 anywhere and repeated: an archive appears whole or not at all, is checked at its place, and only then gets its manifest;
-proofs come last. Nothing that lies in a store is ever overwritten, and no lock is shared with a backup.
+proofs and pin come last. Nothing that lies in a store is ever overwritten, and no lock is shared with a backup.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from backproof.archive.reader import checked
 from backproof.engines import Progress, no_progress
 from backproof.errors import AlreadyExists, BackproofError, Damaged, NotFound, Transient
 from backproof.fleet import Fleet
-from backproof.naming import MANIFEST, Name, ProofPart, key, taken_at
+from backproof.naming import MANIFEST, PIN, Name, ProofPart, key, taken_at
 from backproof.operations.clock import Now, Stopwatch, utc_now
 from backproof.operations.copy import write_manifest
 from backproof.records import Backup, Kind, Manifest, Record, Timing
@@ -41,6 +41,8 @@ class Brought(Record):
     """It was missing, and is written."""
     proofs: int
     """So many were written."""
+    pin: bool
+    """It was missing, and is written."""
     passed_over: tuple[str, ...]
     """Copies that could not be read this time, a sentence each."""
     alarms: tuple[Alarm, ...]
@@ -106,6 +108,7 @@ def bring(fleet: Fleet, plan: str, step: Step, progress: Progress = no_progress,
             _expect_wanted(fleet, step, manifest)
             write_manifest(fleet, place, manifest, signed)
         written = sum(_write_proof(fleet, place, manifest, proof) for proof in step.proofs if there)
+        pinned = _write_pin(fleet, place, manifest, step.pinned_in)
     return Brought(
         backup=step.backup,
         target=step.target,
@@ -114,6 +117,7 @@ def bring(fleet: Fleet, plan: str, step: Step, progress: Progress = no_progress,
         server_side=carried.server_side,
         manifest=step.manifest and there,
         proofs=written,
+        pin=pinned,
         passed_over=tuple(carried.passed_over),
         alarms=tuple(carried.alarms),
         timing=watch.timings[0],
@@ -264,6 +268,26 @@ def _write_proof(fleet: Fleet, place: Store, manifest: Manifest, proof: ProofPla
         try:
             place.put(key(name), [signed])
         except AlreadyExists:
+            return False
+        return True
+    return False
+
+
+def _write_pin(fleet: Fleet, place: Store, manifest: Manifest, pinned_in: Sequence[str]) -> bool:
+    """Whether it was written. One that does not count is left where it is, and what is unpinned meanwhile stays so."""
+    name = Name(manifest.plan, manifest.kind, taken_at(manifest.id), PIN)
+    for source in map(fleet.store, pinned_in):
+        try:
+            signed = catalog.document(source, key(name))
+            documents.read_pin(signed, fleet.signer, name)
+        except (Damaged, NotFound):
+            continue
+        try:
+            place.put(key(name), [signed])
+        except AlreadyExists:
+            return False
+        if source.head(key(name)) is None:
+            place.delete(key(name))  # else it would come back; see ``pin.unpin``, which looks twice
             return False
         return True
     return False

@@ -50,9 +50,10 @@ def _say(run: "ReplicationRun") -> None:
     }[run.outcome]
     if brought:
         proofs, manifests = sum(each.proofs for each in brought), sum(each.manifest for each in brought)
+        pins = sum(each.pin for each in brought)
         said += (
             f" Brought: {several(len(copied), 'archive')}, {size(sum(each.copied_bytes for each in copied))}; "
-            f"{several(manifests, 'manifest')}; {several(proofs, 'proof')}."
+            f"{several(manifests, 'manifest')}; {several(proofs, 'proof')}; {several(pins, 'pin')}."
         )
     speaking.say(said)
 

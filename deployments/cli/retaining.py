@@ -86,14 +86,18 @@ def pin_command(session: Session, plan: str, backup: str, why: str) -> int:
 def unpin_command(session: Session, plan: str, backup: str, why: str) -> int:
     """Take the pin of backup ID of PLAN away: the next `prune`, or retention on its schedule, may delete it.
 
-    Exit status 3: a store could not be reached, keeps its pin, and so the backup stays pinned.
+    Exit status 3: a store could not be reached, keeps its pin, and so the backup stays pinned: unpin it again later.
     """
     from backproof.operations.pin import unpin
 
     unpinned = unpin(session.fleet(plan), plan, backup)
     reason = f" Why: {why}" if why else ""
-    still = " as far as the stores could be reached" if unpinned.problems else ""
-    said = f"{unpinned.backup} of {plan} is no longer pinned{still}. It was: {unpinned.why}.{reason}"
+    said = f"{unpinned.backup} of {plan} is no longer pinned. It was: {unpinned.why}.{reason}"
+    if unpinned.problems:
+        said = (
+            f"The pin of {unpinned.backup} of {plan} is gone from {', '.join(unpinned.stores)} only, and replication "
+            f"would bring it back: unpin it again once every store can be reached. It says: {unpinned.why}.{reason}"
+        )
     return _answer(session, "unpinned", unpinned, said)
 
 

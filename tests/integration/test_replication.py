@@ -11,8 +11,9 @@ import pytest
 
 from backproof import catalog
 from backproof.errors import AccessDenied, Damaged, NoSpace, NotFound, StoreUnavailable
-from backproof.naming import MANIFEST
+from backproof.naming import MANIFEST, PIN
 from backproof.operations.copy import copy
+from backproof.operations.pin import unpin
 from backproof.operations.prune import prune
 from backproof.stores.local import LocalStore
 from deployments.servers import seaweedfs
@@ -156,6 +157,57 @@ def test_what_retention_deleted_meanwhile_does_not_come_back(folders: Replicas) 
     with pytest.raises(NotFound, match="deleted from every store meanwhile"):
         folders.bring(step, deleted)
     assert catalog.backups(folders.fleet, PLAN) == []
+
+
+def test_a_pin_comes_to_every_store_and_is_overwritten_in_none(folders: Replicas) -> None:
+    pinned, twice, forged = archive(), archive(1), archive(2)
+    for laid in (pinned, twice, forged):
+        for store in folders.stores:
+            folders.lay(store, laid)
+    folders.pin(pinned, ["far"])
+    folders.pin(twice, ["near"], "one reason")
+    folders.pin(twice, ["farther"], "another")
+    folders.fleet.store("near").put(path_of(forged, PIN), [b"whatever"])
+    before = {store: folders.held(store) for store in folders.stores}
+    assert sum(each.pin for each in folders.replicate()) == 3
+    assert not any(each.pin for each in folders.replicate()), "one that does not count is brought nowhere"
+    for store in folders.stores:
+        held = folders.held(store)
+        assert held.items() >= before[store].items()
+        assert held[path_of(pinned, PIN)] == before["far"][path_of(pinned, PIN)]
+        assert (path_of(forged, PIN) in held) == (store == "near")
+    assert folders.held("far")[path_of(twice, PIN)] == before["near"][path_of(twice, PIN)]
+    assert [each.pinned for each in catalog.backups(folders.fleet, PLAN, ["far"])] == [None, "one reason", "a test"]
+
+
+def test_what_is_unpinned_while_it_is_replicated_stays_unpinned(
+    folders: Replicas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid = archive()
+    for store in folders.stores:
+        folders.lay(store, laid)
+    folders.pin(laid, ["near", "farther"])
+    (step,) = folders.survey().steps
+    put, delete = LocalStore.put, LocalStore.delete
+
+    def unpinned_first(store: LocalStore, *given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(LocalStore, "put", put)
+        unpin(folders.fleet, PLAN, laid.manifest.id)
+        return put(store, *given, **named)
+
+    def replicated_meanwhile(store: LocalStore, place: str) -> None:
+        if store.name == "farther":
+            monkeypatch.setattr(LocalStore, "delete", delete)
+            assert folders.bring(step.model_copy(update={"pinned_in": ("farther",)})).pin
+        delete(store, place)
+
+    monkeypatch.setattr(LocalStore, "put", unpinned_first)
+    assert not folders.bring(step).pin
+    assert not any(path_of(laid, PIN) in folders.held(store) for store in folders.stores)
+    folders.pin(laid, ["farther"])
+    monkeypatch.setattr(LocalStore, "delete", replicated_meanwhile)
+    unpin(folders.fleet, PLAN, laid.manifest.id)
+    assert not any(path_of(laid, PIN) in folders.held(store) for store in folders.stores)
 
 
 def test_a_truncated_copy_is_never_a_source_and_is_named(replicas: Replicas) -> None:

@@ -23,7 +23,7 @@ HELD = 3 * 4
 class ReplicationVictim:
     """A plan over three stores that lack something each, and a replication that is killed again and again.
 
-    A folder and a region lack an archive of several parts, one a manifest, all some archives and proofs.
+    A folder and a region lack an archive of several parts, one a manifest, all some archives and proofs, two a pin.
 
     Args:
         stores: a folder ``near`` and two others, as a fleet describes them.
@@ -47,6 +47,7 @@ class ReplicationVictim:
         for store in self.stores:
             lay(store, archive(0))
         prove(archive(0), one, [one])
+        self.replicas.pin(archive(0), [two])
         self.before = Holdings.of(self.fleet, PLAN)
         file = self.folder / "fleet.yaml"
         file.write_text(json.dumps(self.replicas.description))  # YAML, too

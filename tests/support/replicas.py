@@ -10,9 +10,9 @@ from typing import Any
 
 from backproof.archive.manifest import archive_name
 from backproof.fleet import Fleet
-from backproof.naming import MANIFEST, Name, ProofPart, key
+from backproof.naming import MANIFEST, PIN, Name, ProofPart, key
 from backproof.operations.replicate import Brought, bring, survey
-from backproof.records import Kind, Manifest, Proof, Target, Verdict
+from backproof.records import Kind, Manifest, Pin, Proof, Target, Verdict
 from backproof.replication import Outlook, Step
 from deployments.servers.seaweedfs import S3Server
 from tests.support.archives import SHOP, Archive, make, rows_of
@@ -74,6 +74,13 @@ class Replicas:
         for store in into:
             name = archive_name(laid.manifest).with_part(ProofPart(proof.finished_at, verdict))
             self.fleet.store(store).put(key(name), [self.fleet.signer.sign(proof)])
+
+    def pin(self, laid: Archive, into: Sequence[str], why: str = "a test") -> None:
+        """A pin, into some stores."""
+        manifest = laid.manifest
+        document = Pin(plan=PLAN, backup=manifest.id, kind=manifest.kind, why=why, pinned_at=FIRST)
+        for store in into:
+            self.fleet.store(store).put(path_of(laid, PIN), [self.fleet.signer.sign(document)])
 
     def survey(self) -> Outlook:
         return survey(self.fleet, PLAN)

@@ -26,6 +26,7 @@ BROUGHT = Brought(
     server_side=False,
     manifest=True,
     proofs=1,
+    pin=False,
     passed_over=(),
     alarms=(),
     timing=Timing(phase="replicate to far", started_at=MOMENT, elapsed_seconds=0.6, bytes=4_213_544),
@@ -96,7 +97,7 @@ def test_it_says_how_far_each_store_is_behind_and_warns_of_what_a_person_must_se
         ["shop", "far", "30", "1", "24 h 0 min"],
         ["shop", "new", "?", "?", "could not be asked"],
     ]
-    assert "Brought: 1 archive, 4.2 MB; 1 manifest; 1 proof." in result.stdout
+    assert "Brought: 1 archive, 4.2 MB; 1 manifest; 1 proof; 0 pins." in result.stdout
 
 
 def test_one_failing_plan_degrades_the_run() -> None:

@@ -117,7 +117,10 @@ def test_a_store_that_takes_no_pin_is_named_and_the_others_do(run: Run, fleet: F
     assert result.exit_code == 3
     assert "warning: store far: " in result.stderr
     assert "pin.json" in held(fleet, "near")[oldest]
-    assert run("unpin", PLAN, oldest).exit_code == 3
+    unpinned = run("unpin", PLAN, oldest)
+    assert unpinned.exit_code == 3
+    assert f"The pin of {oldest} of shop is gone from near only" in unpinned.stdout
+    assert "unpin it again once every store can be reached" in unpinned.stdout
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,17 @@ def test_proofs_go_where_they_are_missing() -> None:
     assert [(each.finished_at, each.verdict, each.stores) for each in step.proofs] == [(*PROOF, ("near", "two"))]
 
 
+def test_a_pin_goes_where_it_is_missing_even_where_nothing_else_can() -> None:
+    found = looked(backup(copy("near", pinned=True), copy("one"), copy("two", pinned=True)))
+    (step,) = found.steps
+    assert (step.target, step.archive, step.manifest, step.pinned_in) == ("one", "keep", False, ("near", "two"))
+    found = looked(backup(copy("near", verdict="failed", proofs=(PROOF,), pinned=True)))
+    assert [(step.target, step.archive, step.proofs, step.pinned_in) for step in found.steps] == [
+        ("one", "keep", (), ("near",)),
+        ("two", "keep", (), ("near",)),
+    ]
+
+
 def test_what_differs_is_touched_by_nobody() -> None:
     found = looked(backup(copy("near"), copy("one", proofs=(PROOF,))), said={"one": OTHER})
     assert found.steps == ()
@@ -139,18 +150,20 @@ def test_the_same_moment_in_two_kinds_is_two_backups() -> None:
 
 
 COPIES = st.builds(
-    lambda archive, manifest, verdict, length, proofs: {
+    lambda archive, manifest, verdict, length, proofs, pinned: {
         "archive": archive,
         "manifest": manifest,
         "verdict": verdict,
         "stored_bytes": length if archive else None,
         "proofs": proofs,
+        "pinned": pinned,
     },
     st.booleans(),
     st.booleans(),
     st.sampled_from([None, "passed", "failed"]),
     st.sampled_from([100, 100, 100, 99]),
     st.sampled_from([(), (PROOF,)]),
+    st.booleans(),
 )
 
 
@@ -167,6 +180,8 @@ def test_whatever_is_found_nothing_is_overwritten_and_nothing_bad_is_read(
         assert not (step.archive == "copy" and there.archive)
         assert not (step.manifest and there.manifest)
         assert not any((proof.finished_at, proof.verdict) in there.proofs for proof in step.proofs)
+        assert not (step.pinned_in and there.pinned)
+        assert all(held[source].pinned for source in step.pinned_in)
         assert step.target not in step.sources or step.archive != "copy"
         for source in step.sources:
             assert held[source].archive
