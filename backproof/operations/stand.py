@@ -27,13 +27,21 @@ def stand(fleet: Fleet, plan: str, first_applied: datetime, now: Now = utc_now) 
     return recovery_point(plan, newest, first_applied, fleet.plan(plan).objectives, now(), doubts)
 
 
-def newest_proven(fleet: Fleet, plan: str, now: Now = utc_now) -> tuple[Backup | None, tuple[str, ...]]:
+def newest_proven(
+    fleet: Fleet, plan: str, now: Now = utc_now, down: dict[str, BackproofError] | None = None
+) -> tuple[Backup | None, tuple[str, ...]]:
     """A plan's newest proven backup that is not from the future, and a sentence for whatever could not be read.
+
+    Args:
+        fleet: where the plan is found.
+        plan: its name.
+        now: the wall clock.
+        down: as ``seen``.
 
     Raises:
         BackproofError: no store could be asked.
     """
-    shown = seen(fleet, plan, now())
+    shown = seen(fleet, plan, now(), down)
     if len(shown.unreachable) == len(shown.stores):
         raise next(iter(shown.unreachable.values()))
     doubts = [f"Store {name} could not be asked: {error.fact}." for name, error in shown.unreachable.items()]

@@ -50,9 +50,9 @@ class Deadlines(Sort):
         """A plan that is new here may have backups: their age counts from the snapshot."""
         self._deployment = deadlines.find_deployment(client, spec.fleet)
         new = [change.thing.name for change in changes if change.action == "create"]
+        fleet, down = Fleet(spec), dict[str, BackproofError]()
         with ThreadPoolExecutor(_READERS, thread_name_prefix="newest") as pool:
-            fleet = Fleet(spec)
-            self._newest = dict(zip(new, pool.map(lambda plan: _newest(fleet, plan), new), strict=True))
+            self._newest = dict(zip(new, pool.map(lambda plan: _newest(fleet, plan, down), new), strict=True))
 
     def create(self, client: SyncPrefectClient, wanted: Thing) -> None:
         """Schedule the run of a plan that has none."""
@@ -77,9 +77,9 @@ def _plans_of(run: FlowRun) -> list[str]:
     return [tag.removeprefix("plan:") for tag in run.tags if tag.startswith("plan:")]
 
 
-def _newest(fleet: Fleet, plan: str) -> Backup | None:
+def _newest(fleet: Fleet, plan: str, down: dict[str, BackproofError]) -> Backup | None:
     """None too where this machine does not reach a store: then the plan's age counts from now."""
     try:
-        return newest_proven(fleet, plan)[0]
+        return newest_proven(fleet, plan, down=down)[0]
     except BackproofError:
         return None

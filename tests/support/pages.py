@@ -1,18 +1,29 @@
-"""Prefect's V1 pages by clicking, in Debian's Chromium. Whatever it waits for has two minutes: machines stall."""
+"""Prefect's V1 pages by clicking, in Debian's Chromium, on a machine that may stall for a minute.
+
+A page that is still loading goes back to where it was, draws its form anew, and loses what was clicked meanwhile. So
+nothing is clicked before a page is quiet, each click is looked at for its effect, and what had none is done once more
+from a page of known address.
+"""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
-from playwright.sync_api import Locator, Page, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Error, Locator, Page, Request, TimeoutError, expect, sync_playwright
 
 from tests.support.prefect_fixtures import eventually
 
+T = TypeVar("T")
+
 CHROMIUM = Path("/usr/bin/chromium")
 PATIENCE_MILLISECONDS = 120_000
-SOON_MILLISECONDS = 5_000
-RUN_MILLISECONDS = 240_000
+SOON_MILLISECONDS = 8_000
+QUIET_SECONDS = 0.5
+RUN_SECONDS = 480.0
+ARRIVAL_SECONDS = 300.0
 _OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -32,7 +43,16 @@ class Ui:
         self.page = page
         self.url = url
         self.asked: list[str] = []
-        page.on("request", lambda request: self.asked.append(request.url))
+        self.deployment = ""
+        """Address of the deployment that was found last."""
+        self._form = ""
+        self._filled: dict[str, Callable[[], bool]] = {}
+        """What was filled in by title, to be seen to again where a form was drawn anew."""
+        self._unanswered: set[Request] = set()
+        self._heard_at = time.monotonic()
+        page.on("request", self._asks)
+        page.on("requestfinished", self._is_answered)
+        page.on("requestfailed", self._is_answered)
         page.on("websocket", lambda socket: self.asked.append(socket.url))
 
     @property
@@ -44,27 +64,29 @@ class Ui:
     def find_deployment(self, name: str) -> None:
         """From the front page to a deployment's, as somebody does who knows its name."""
         search = self.page.get_by_placeholder("Search deployments...")
-        link = self.page.get_by_role("link", name=name, exact=True)
-        self.page.goto(self.url)
-        self._click_until_seen(self.page.get_by_role("button", name="Deployments", exact=True), search)
-        search.fill(name)
-        self.page.wait_for_url(f"**/deployments?*{name}")  # a second later; it would come back from where a click led
-        self._click_until_seen(link, self.page.get_by_role("button", name="Run", exact=True))
+
+        def go() -> None:
+            self.goto(self.url)
+            self._click(self.page.get_by_role("button", name="Deployments", exact=True), search)
+            search.fill(name, timeout=SOON_MILLISECONDS)
+            self.page.wait_for_url(f"**/deployments?*{name}", timeout=SOON_MILLISECONDS)  # a second later
+            self._click(self.page.get_by_role("link", name=name, exact=True), self._run_button)
+
+        self._arrive(go, lambda: "/deployments/deployment/" in self.page.url and self._run_button.is_visible())
+        self.deployment = self.page.url
 
     def open_form(self) -> None:
-        """Of the deployment whose page it is; once more where that page, still loading, came back."""
-        self._until(self._form_is_open, "the form is open")
-
-    def _form_is_open(self) -> bool:
-        submit = self.page.get_by_role("button", name="Submit")
+        """Of the deployment whose page it is."""
         custom = self.page.get_by_role("link", name="Custom run")
-        if not submit.is_visible():
-            with suppress(TimeoutError):
-                if not custom.is_visible():
-                    self.page.get_by_role("button", name="Run", exact=True).click(timeout=SOON_MILLISECONDS)
-                custom.click(timeout=SOON_MILLISECONDS)
-                submit.wait_for(timeout=SOON_MILLISECONDS)
-        return submit.is_visible() and "/run?" in self.page.url
+
+        def go() -> None:
+            self.goto(self.deployment)
+            self._click(self._run_button, custom)
+            self._click(custom, self._submit_button)
+
+        self._filled = {}
+        self._arrive(go, self._form_is_open)
+        self._form = self.page.url
 
     def field(self, title: str) -> Locator:
         """One parameter of a form, with title, description and what is filled in."""
@@ -78,76 +100,91 @@ class Ui:
 
     def pick(self, title: str, value: str) -> None:
         """From a field's list."""
-        self._until(lambda: self._picked(title, value), f"{value} is picked")
+        self._fill(title, lambda: self._picked(title, value))
 
-    def _open_list(self, title: str) -> bool:
-        """By its arrow: at a click elsewhere in the field Prefect 3.8.8 opens the list, and closes it again."""
-        options = self.page.get_by_role("option")
-        if not options.first.is_visible():
-            self.field(title).locator(".p-select-button__icon").click()
-            with suppress(TimeoutError):
-                options.first.wait_for(timeout=SOON_MILLISECONDS)
-        return options.first.is_visible()
+    def write(self, title: str, value: str) -> None:
+        """Into a field for text."""
+        box = self.field(title).get_by_role("textbox")
 
-    def _picked(self, title: str, value: str) -> bool:
-        # While the page still loads, it draws its form anew, and an open list goes.
-        if self._open_list(title):
-            with suppress(TimeoutError):
-                self.page.get_by_role("option", name=value, exact=True).click(timeout=SOON_MILLISECONDS)
-        return self.field(title).locator(".p-select-button__value").inner_text().strip() == value
+        def written() -> bool:
+            if box.input_value(timeout=SOON_MILLISECONDS) != value:
+                box.fill(value, timeout=SOON_MILLISECONDS)
+            return box.input_value(timeout=SOON_MILLISECONDS) == value
 
-    def _click_until_seen(self, clicked: Locator, seen: Locator) -> None:
-        """Once more where the page, still loading, went back to where it was."""
-
-        def is_seen() -> bool:
-            if not seen.is_visible():
-                with suppress(TimeoutError):
-                    clicked.click(timeout=SOON_MILLISECONDS)
-                    seen.wait_for(timeout=SOON_MILLISECONDS)
-            return seen.is_visible()
-
-        self._until(is_seen, f"{seen} is seen")
-
-    def _until(self, done: Callable[[], bool], what: str) -> None:
-        eventually(done, PATIENCE_MILLISECONDS / 1000, what)
+        self._fill(title, written)
 
     def submit(self) -> None:
-        """The form; then to the run that it started, the deployment's only one."""
-        self._until(lambda: self._starts(self.page.get_by_role("button", name="Submit")), "the form is taken")
-        self.open_run()
+        """The form; then to the run that it started."""
+        self._until(self._is_filled_in, "the form is filled in")
+        run = self._until(self._started, "the form is taken")
+
+        def go() -> None:
+            self.goto(self.deployment)
+            self._click(self.page.locator(f'a[href*="/runs/flow-run/{run}"]').first, self.page.locator(".state-badge"))
+
+        self._arrive(go, lambda: f"/runs/flow-run/{run}" in self.page.url)
+
+    def submit_in_vain(self, said: str) -> None:
+        """The form, which is refused with these words."""
+        words = self.page.get_by_text(said).first
+
+        def refused() -> bool:
+            if self._is_filled_in():
+                self._click(self._submit_button, words)
+            return words.is_visible()
+
+        self._until(refused, said)
 
     def open_quick_run(self) -> Locator:
         """Of the deployment whose page it is: a dialog."""
-        self.page.get_by_role("button", name="Run", exact=True).click()
-        self.page.get_by_role("button", name="Quick run").click()
-        return self.page.get_by_role("dialog")
+        quick, dialog = self.page.get_by_role("button", name="Quick run"), self.page.get_by_role("dialog")
 
-    def _starts(self, button: Locator) -> bool:
-        """Whether a click starts a run. SQLite refuses it at times, where others write too: a person clicks again."""
-        with self.page.expect_response(lambda answer: "create_flow_run" in answer.url) as answered:
-            button.click()
-        if answered.value.status != 503:
-            assert answered.value.ok, answered.value.text()
-        return answered.value.ok
+        def go() -> None:
+            self.goto(self.deployment)
+            self._click(self._run_button, quick)
+            self._click(quick, dialog)
 
-    def open_run(self) -> None:
-        """From the deployment's page, once a worker has taken the run: by then it has its own name."""
-        self.page.locator('a[href*="/runs/flow-run/"]').first.click()
-        self.page.wait_for_url("**/runs/flow-run/**")
+        self._arrive(go, dialog.is_visible)
+        return dialog
 
     def wait_for(self, state: str) -> None:
-        """Until the run whose page it is has come to a state."""
-        badge = self.page.locator(".state-badge").filter(has_text=state).first
-        expect(badge).to_be_visible(timeout=RUN_MILLISECONDS)
+        """Until the run whose page it is has come to a state.
+
+        Raises:
+            AssertionError: it ended in another one, or does not come to it.
+        """
+        run, badges = self.page.url, self.page.locator(".state-badge")
+        over = {"Completed", "Degraded", "Failed", "Crashed", "Cancelled", "TimedOut"} - {state}
+
+        def came() -> bool:
+            with suppress(Error):
+                badges.first.wait_for(timeout=SOON_MILLISECONDS)
+            found = badges.first.inner_text().strip() if badges.first.is_visible() else ""
+            assert found not in over, f"the run is {found}: {self.page.locator('body').inner_text()}"
+            if found == state:
+                return True
+            self.page.wait_for_timeout(1000)
+            self.goto(run)
+            return False
+
+        eventually(came, RUN_SECONDS, f"the run is {state}")
 
     def open_tab(self, name: str, shows: Locator) -> None:
-        """Of the page that is open; once more where the page, still loading, went back to its first.
+        """Of the page that is open.
 
         Args:
             name: of the tab.
             shows: something that is to be seen there.
         """
-        self._click_until_seen(self.page.get_by_role("listitem").filter(has_text=name).first, shows)
+        place = self.page.url
+        tab = self.page.get_by_role("listitem").filter(has_text=name).first
+
+        def go() -> None:
+            self.goto(place)
+            self._click(tab, shows)
+
+        if not shows.is_visible():
+            self._arrive(go, shows.is_visible)
 
     def artifact(self, key: str) -> Locator:
         """Its card on a run's page."""
@@ -159,10 +196,115 @@ class Ui:
         Returns:
             Its text.
         """
-        self.open_tab("Artifacts", self.artifact(key))
-        self.artifact(key).click()
-        self.page.wait_for_url("**/artifacts/artifact/**")
+        run = self.page.url
+
+        def go() -> None:
+            self.goto(run)
+            self._click(self.page.get_by_role("listitem").filter(has_text="Artifacts").first, self.artifact(key))
+            self.artifact(key).click(timeout=SOON_MILLISECONDS)
+            self.page.wait_for_url("**/artifacts/artifact/**", timeout=SOON_MILLISECONDS)
+
+        self._arrive(go, lambda: "/artifacts/artifact/" in self.page.url)
         return self.page.locator("body")
+
+    def goto(self, url: str) -> None:
+        """Load a page, all of it."""
+        self._unanswered.clear()
+        self.page.goto(url)
+        self._be_quiet()
+
+    @property
+    def _run_button(self) -> Locator:
+        return self.page.get_by_role("button", name="Run", exact=True)
+
+    @property
+    def _submit_button(self) -> Locator:
+        return self.page.get_by_role("button", name="Submit")
+
+    def _form_is_open(self) -> bool:
+        return "/run?" in self.page.url and self._submit_button.is_visible()
+
+    def _fill(self, title: str, filled: Callable[[], bool]) -> None:
+        self._filled[title] = filled
+        self._until(self._is_filled_in, f"{title} is filled in")
+
+    def _is_filled_in(self) -> bool:
+        if not self._form_is_open():
+            self.goto(self._form)
+        # Looked at twice: a form that is drawn anew loses what was filled in before.
+        return all(filled() for filled in 2 * list(self._filled.values()))
+
+    def _open_list(self, title: str) -> bool:
+        """By its arrow: at a click elsewhere in the field Prefect 3.8.8 opens the list, and closes it again."""
+        options = self.page.get_by_role("option")
+        if not options.first.is_visible():
+            self._click(self.field(title).locator(".p-select-button__icon"), options.first)
+        return options.first.is_visible()
+
+    def _picked(self, title: str, value: str) -> bool:
+        shown = self.field(title).locator(".p-select-button__value")
+        if shown.inner_text(timeout=SOON_MILLISECONDS).strip() != value and self._open_list(title):
+            self.page.get_by_role("option", name=value, exact=True).click(timeout=SOON_MILLISECONDS)
+        return shown.inner_text(timeout=SOON_MILLISECONDS).strip() == value
+
+    def _started(self) -> str:
+        """The run that a click starts. SQLite refuses it at times, where others write too: a person clicks again."""
+        if not self._is_filled_in():
+            return ""
+        with self.page.expect_response(lambda answer: "create_flow_run" in answer.url) as answered:
+            self._submit_button.click(timeout=SOON_MILLISECONDS)
+        if answered.value.status == 503:
+            return ""
+        assert answered.value.ok, answered.value.text()
+        return str(answered.value.json()["id"])
+
+    def _click(self, clicked: Locator, seen: Locator) -> None:
+        """Once the page is quiet.
+
+        Raises:
+            TimeoutError: it can't be clicked, or what is to be seen then is not.
+        """
+        self._be_quiet()
+        clicked.click(timeout=SOON_MILLISECONDS)
+        seen.first.wait_for(timeout=SOON_MILLISECONDS)
+
+    def _arrive(self, go: Callable[[], None], there: Callable[[], bool]) -> None:
+        """The whole way again, until it led to where it should and the page stays there."""
+
+        def arrived() -> bool:
+            go()
+            self._be_quiet()
+            return there()
+
+        self._until(arrived, "the page is there")
+
+    def _until(self, done: Callable[[], T], what: str) -> T:
+        """What it gives once that is true; what can't be clicked this time may be the next."""
+
+        def is_done() -> T | None:
+            with suppress(TimeoutError):
+                return done()
+            return None
+
+        given: T = eventually(is_done, ARRIVAL_SECONDS, f"{what}, at {self.page.url}")
+        return given
+
+    def _be_quiet(self) -> None:
+        """Wait until all it asked for is there, for a moment; some pages ask again and again, so not for long."""
+        until = time.monotonic() + SOON_MILLISECONDS / 1000
+        while time.monotonic() < until:
+            if not self._unanswered and time.monotonic() - self._heard_at > QUIET_SECONDS:
+                return
+            self.page.wait_for_timeout(100)
+
+    def _asks(self, request: Request) -> None:
+        self.asked.append(request.url)
+        self._unanswered.add(request)
+        self._heard_at = time.monotonic()
+
+    def _is_answered(self, request: Request) -> None:
+        self._unanswered.discard(request)
+        self._heard_at = time.monotonic()
 
 
 @contextmanager
