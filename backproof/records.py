@@ -255,6 +255,38 @@ class Lack(Record):
     """Whether a restore is refused for it; else it is only told by who asks beforehand."""
 
 
+class Obstacle(Record):
+    """Something of a live database that keeps it from being replaced, or that would be lost with it."""
+
+    kind: str
+    """In the database's own words: ``prepared transaction``, ``subscription``, ``replication slot``, ``foreign key`` …"""
+    name: str
+    what: str
+    """What happens to it, or what it prevents: one sentence."""
+    remedy: str
+    acceptable: bool
+    """Whether a person may accept it by its name; else it has to be mended first."""
+
+
+Place = Literal["before", "between", "after"]
+"""How far an exchange came: nothing was changed; begun; ``incoming`` is in its place, whole."""
+
+
+class Exchange(Record):
+    """Who takes whose place on a server, and what it takes to finish or to undo it."""
+
+    live: str
+    """The name that applications know."""
+    incoming: str
+    """The name of what takes its place."""
+    outgoing: str
+    """The name under which what was live stays."""
+    had_live: bool
+    """False: there was no live database; ``undo`` then leaves none."""
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
+    """The engine's own: identities, definitions that a change of names loses."""
+
+
 class Copy(Record):
     """One backup's presence in one store."""
 

@@ -24,6 +24,12 @@ name`` with names as the dump writes them, such as ``TABLE public.orders`` or ``
 obey is refused. A table is loaded from one connection in member order when ``keep_order`` is true, so that row order,
 and so the digest, is kept. Nothing outside the target database is touched, ever.
 
+**Exchanging** puts one database of a server into the place of another, which stays under a third name, and can be
+undone. What it takes to finish or undo it is an ``Exchange``, a plain record that is written down before anything is
+changed. After a crash in between, the server is asked how far it came, not the record: each of ``exchange`` and ``undo``
+may be called again, and again, by another process, and neither does twice what destroys. An application sees one
+database or the other, never a mixture.
+
 **Scratch** servers are private: a Unix socket in a folder of their own, the same major version, durability off, gone
 when the context ends, and removed by ``backproof.scratch.sweep`` when the process that made them was killed.
 
@@ -40,7 +46,20 @@ from pathlib import Path
 from typing import Protocol
 
 from backproof.errors import ConfigurationError
-from backproof.records import Database, Finding, Inventory, Lack, Manifest, Member, Section, Table, Target
+from backproof.records import (
+    Database,
+    Exchange,
+    Finding,
+    Inventory,
+    Lack,
+    Manifest,
+    Member,
+    Obstacle,
+    Place,
+    Section,
+    Table,
+    Target,
+)
 
 PIECE_BYTES = 4 * 1024 * 1024
 """Plain bytes of a piece: large enough to compress well, small enough that many fit in memory. See docs/decisions."""
@@ -214,6 +233,48 @@ class Engine(Protocol):
 
     def drop(self, target: Target) -> None:
         """Remove a database that ``create`` made, sessions on it included; no error where there is none."""
+
+    def exists(self, target: Target) -> bool:
+        """Whether there is such a database; its server must answer."""
+
+    def recovery_lock(self, target: Target, plan: str) -> AbstractContextManager[None]:
+        """One recovery per plan: as ``lock``, but it holds whether ``target.database`` exists or not, and through an
+        exchange. ``Busy`` when held."""
+
+    def obstacles(self, target: Target) -> list[Obstacle]:
+        """What keeps the live database from being exchanged, or would be lost with it. Changes nothing.
+
+        None where it does not exist.
+        """
+
+    def plan_exchange(self, target: Target, incoming: str, outgoing: str, source: Source) -> Exchange:
+        """What it takes to put ``incoming`` into the place of ``target.database``. Changes nothing.
+
+        Args:
+            target: the live database, which may be missing, and who may rename it.
+            incoming: restored from ``source`` on the same server, as ``restore`` leaves it.
+            outgoing: the name under which what was live stays; nothing has it.
+            source: the archive that ``incoming`` came from.
+
+        Raises:
+            NotFound, AlreadyExists: there is no ``incoming``, or something is called ``outgoing``.
+        """
+
+    def exchange(self, target: Target, exchange: Exchange) -> None:
+        """Put it into its place, or finish what an interrupted call began. Sessions in the way are ended.
+
+        Nothing is done where it is in its place already. Whatever is raised, the server is left so that this or
+        ``undo`` may be called.
+
+        Raises:
+            Busy: something stands in the way that may pass, after several attempts.
+        """
+
+    def undo(self, target: Target, exchange: Exchange) -> None:
+        """Bring what was live back into its place, whole or half exchanged; ``incoming`` has its first name again."""
+
+    def exchanged(self, target: Target, exchange: Exchange) -> Place:
+        """How far it came, as the server tells."""
 
     def export(self, source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
         """Plain SQL for the stock client, in order; with ``tables`` just these and what they stand on."""
