@@ -21,7 +21,9 @@
         │   └── BadSignature    a manifest or proof is not signed by a key this fleet trusts
         ├── DumpFailed          the database could not be dumped completely
         ├── RestoreFailed       the database refused what the archive holds
-        └── CannotProve         a proof could not run: no verdict on the backup
+        ├── CannotProve         a proof could not run: no verdict on the backup
+        ├── ApplicationFailed   what lives on a database does not work as its plan says that it must
+        └── Obstructed          a recovery can't begin: something would be lost, or stands in the way
 
 The class is the retry policy: tasks retry ``Transient`` and nothing else. A message never holds a secret or a row.
 """
@@ -119,3 +121,11 @@ class RestoreFailed(Permanent):
 
 class CannotProve(Permanent):
     """A proof could not run. That is no verdict on the backup, and never a pass."""
+
+
+class ApplicationFailed(Permanent):
+    """The application on a database does not work as its plan says that it must."""
+
+
+class Obstructed(Permanent):
+    """A recovery can't begin, or go on: something of the live database stands in the way, or would be lost."""

@@ -259,7 +259,7 @@ class Obstacle(Record):
     """Something of a live database that keeps it from being replaced, or that would be lost with it."""
 
     kind: str
-    """In the database's own words: ``prepared transaction``, ``subscription``, ``replication slot``, ``foreign key`` …"""
+    """In the database's own words: ``prepared transaction``, ``subscription``, ``foreign key`` …"""
     name: str
     what: str
     """What happens to it, or what it prevents: one sentence."""

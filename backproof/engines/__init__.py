@@ -26,9 +26,9 @@ and so the digest, is kept. Nothing outside the target database is touched, ever
 
 **Exchanging** puts one database of a server into the place of another, which stays under a third name, and can be
 undone. What it takes to finish or undo it is an ``Exchange``, a plain record that is written down before anything is
-changed. After a crash in between, the server is asked how far it came, not the record: each of ``exchange`` and ``undo``
-may be called again, and again, by another process, and neither does twice what destroys. An application sees one
-database or the other, never a mixture.
+changed. After a crash in between, the server is asked how far it came, not the record: each of ``exchange`` and
+``undo`` may be called again, and again, by another process, and neither does twice what destroys. An application sees
+one database or the other, never a mixture.
 
 **Scratch** servers are private: a Unix socket in a folder of their own, the same major version, durability off, gone
 when the context ends, and removed by ``backproof.scratch.sweep`` when the process that made them was killed.

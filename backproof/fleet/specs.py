@@ -196,6 +196,21 @@ class AcceptSpec(Spec):
     """Why this is no loss."""
 
 
+class WatchSpec(Spec):
+    """What is looked at for a while after a recovery; what goes wrong meanwhile takes the recovery back."""
+
+    urls: tuple[Text, ...] = ()
+    """Must go on answering 200."""
+    log_file: FilePath | None = None
+    """The application's log: lines that are added to it count."""
+    error_pattern: Text = "ERROR|CRITICAL|FATAL"
+    """A regular expression: lines of the log in which it is found are errors."""
+    limit: int = Field(default=0, ge=0)
+    """So many errors are borne."""
+    minutes: int = Field(default=5, ge=0, le=1440)
+    """How long."""
+
+
 class ApplicationSpec(Spec):
     """The application that lives on the database: commands are a program and its arguments, no shell reads them."""
 
@@ -211,6 +226,10 @@ class ApplicationSpec(Spec):
     """Its own critical tests, run after a recovery."""
     health_url: str | None = None
     """Must answer 200 after a recovery."""
+    timeout: Duration = parse("10m")
+    """How long each of its commands may take."""
+    watch: WatchSpec | None = None
+    """What is looked at for a while after a recovery."""
 
 
 class NotifySpec(Spec):

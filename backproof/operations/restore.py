@@ -149,13 +149,12 @@ def _from(
     with watch.phase("check"):
         chosen = _checked(engine, archive, tables)
         lacking = engine.lacks(target, manifest)
-        _require(lacking, create_missing_roles)
+        require(lacking, create_missing_roles)
     with ExitStack() as stack:
         with watch.phase("create"):
             if create_missing_roles:
                 engine.provide(target, manifest, lacking)
-            stack.enter_context(_new_database(engine, target, manifest))
-            stack.enter_context(engine.unfinished(target, manifest))
+            stack.enter_context(filled(engine, target, manifest))
         with watch.phase("restore", lambda: _plain_bytes(manifest, chosen)):
             only = None if tables is None else chosen
             left_out = engine.restore(
@@ -185,14 +184,15 @@ def _checked(engine: Engine, archive: ArchiveReader, tables: Sequence[str] | Non
 
 
 @contextmanager
-def _new_database(engine: Engine, target: Target, manifest: Manifest) -> Iterator[None]:
+def filled(engine: Engine, target: Target, manifest: Manifest) -> Iterator[None]:
     """Made here, or there and empty; what was made here goes again when the restore into it fails.
 
-    Where that fails too, what is left says of itself that it is not whole.
+    While it is filled, and where removing it fails too, it says of itself that it is not whole.
     """
     made = engine.create(target, manifest)
     try:
-        yield
+        with engine.unfinished(target, manifest):
+            yield
     except BaseException:
         if made:
             with suppress(BackproofError):  # such as of a server that is gone: what came first is told
@@ -200,7 +200,12 @@ def _new_database(engine: Engine, target: Target, manifest: Manifest) -> Iterato
         raise
 
 
-def _require(lacking: Sequence[Lack], create_missing_roles: bool) -> None:
+def require(lacking: Sequence[Lack], create_missing_roles: bool) -> None:
+    """Refuse a restore for what the server lacks.
+
+    Raises:
+        Permanent: names it, with what to do.
+    """
     refusing = [lack for lack in lacking if lack.refuses and not (create_missing_roles and lack.kind == "role")]
     if refusing:
         raise Permanent(

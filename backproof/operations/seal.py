@@ -24,7 +24,7 @@ from backproof.fleet import Fleet
 from backproof.naming import ENCRYPTED, MANIFEST, PLAIN, Name, backup_id, key
 from backproof.operations.clock import Now, Stopwatch, utc_now
 from backproof.operations.streams import interleave
-from backproof.records import Inventory, Kind, Manifest, Record
+from backproof.records import Inventory, Kind, Manifest, Record, Target
 from backproof.stores import Store
 
 _NAMED_AT_MOST = 10
@@ -63,6 +63,7 @@ def seal(
     now: Now = utc_now,
     progress: Progress = no_progress,
     jobs: int | None = None,
+    database: str | None = None,
 ) -> Sealed:
     """Take one backup into the plan's first writable store.
 
@@ -73,6 +74,7 @@ def seal(
         now: the wall clock, for timings; the backup's own moment is the database server's.
         progress: told the bytes of plain SQL as they pass.
         jobs: dump processes; the number of processors unless said.
+        database: another database of the plan's server instead of its own: what a recovery has set aside.
 
     Raises:
         Busy: another backup of this plan is under way.
@@ -81,10 +83,13 @@ def seal(
     """
     refused: list[BackproofError] = []
     used: set[datetime] = set()
+    jobs = jobs or os.cpu_count() or 1
+    # Who may read the plan's database may not read every other one.
+    read = fleet.target(plan) if database is None else fleet.restorer(plan).to(database)
     with fleet.engine(plan).lock(fleet.target(plan), plan):
         for store in fleet.stores(plan):
             try:
-                manifest = _into(store, fleet, plan, kind, used, Stopwatch(now), progress, jobs or os.cpu_count() or 1)
+                manifest = _into(store, fleet, plan, read, kind, used, Stopwatch(now), progress, jobs)
             except _Refused as error:
                 refused.append(error.reason)
             else:
@@ -96,6 +101,7 @@ def _into(
     store: Store,
     fleet: Fleet,
     plan: str,
+    read: Target,
     kind: Kind,
     used: set[datetime],
     watch: Stopwatch,
@@ -106,7 +112,7 @@ def _into(
         store.probe()
     with ExitStack() as stack:
         with watch.phase("consistent point"):
-            dump, name = _open(fleet, plan, kind, store, used, stack, jobs)
+            dump, name = _open(fleet, plan, read, kind, store, used, stack, jobs)
         used.add(name.taken_at)  # an archive without manifest may stay in this store: no other may have its id
         manifest = _write(fleet, fleet.engine(plan), dump, name, store, watch, progress)
     signed = fleet.signer.sign(manifest)
@@ -144,12 +150,12 @@ def _nowhere(refused: Sequence[BackproofError]) -> BackproofError:
 
 
 def _open(
-    fleet: Fleet, plan: str, kind: Kind, store: Store, used: set[datetime], stack: ExitStack, jobs: int
+    fleet: Fleet, plan: str, read: Target, kind: Kind, store: Store, used: set[datetime], stack: ExitStack, jobs: int
 ) -> tuple[Dump, Name]:
     """A consistent point whose moment, and so whose id, no other backup of the plan has."""
     for _ in range(3):
         with ExitStack() as attempt:
-            dump = attempt.enter_context(fleet.engine(plan).dump(fleet.target(plan), jobs, fleet.tool_folders))
+            dump = attempt.enter_context(fleet.engine(plan).dump(read, jobs, fleet.tool_folders))
             taken_at = dump.database.taken_at.replace(microsecond=0)
             with _refusals():
                 taken = taken_at in used or _taken(store, plan, taken_at)

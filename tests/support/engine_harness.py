@@ -24,6 +24,8 @@ class Harness:
     parent: str
     bare: str
     """The names of these tables as the dump writes them, given the database's name as ``{database}``."""
+    databases: str
+    """A query for the names of all databases."""
 
 
 POSTGRESQL = Harness(
@@ -41,6 +43,7 @@ POSTGRESQL = Harness(
     child="public.child",
     parent="public.parent",
     bare="public.bare",
+    databases="SELECT datname::text FROM pg_database",
 )
 
 MYSQL = Harness(
@@ -60,6 +63,7 @@ MYSQL = Harness(
     child="child",
     parent="parent",
     bare="bare",
+    databases="SELECT schema_name FROM information_schema.schemata",
 )
 
 HARNESSES = (POSTGRESQL, MYSQL)

@@ -10,6 +10,7 @@ lists backups does not load a driver.
     text      lexer (statements)  settled (one writing)  text (entries)
     restore   script, select, closure (some tables)  load, powerless  finish  sessions, guard
               provide, database, unfinished, digest
+    exchange  obstacles, exchange
     servers   binaries, runtime, server  findings, standby, grants
 """
 
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from backproof.engines import Engine, Entry, Grants, Progress, Source, no_progress
-from backproof.records import Finding, Lack, Manifest, Table, Target
+from backproof.records import Exchange, Finding, Lack, Manifest, Obstacle, Place, Table, Target
 
 if TYPE_CHECKING:
     from backproof.engines.postgresql.dump import PostgresDump
@@ -126,6 +127,48 @@ class PostgreSQL:
         from backproof.engines.postgresql.database import drop
 
         drop(target)
+
+    def exists(self, target: Target) -> bool:
+        """Whether there is such a database."""
+        from backproof.engines.postgresql.database import exists
+
+        return exists(target)
+
+    def recovery_lock(self, target: Target, plan: str) -> AbstractContextManager[None]:
+        """An advisory lock of the database ``postgres``."""
+        from backproof.engines.postgresql.lock import recovery_lock
+
+        return recovery_lock(target, plan)
+
+    def obstacles(self, target: Target) -> list[Obstacle]:
+        """Prepared transactions, subscriptions, slots, rights."""
+        from backproof.engines.postgresql.obstacles import obstacles
+
+        return obstacles(target)
+
+    def plan_exchange(self, target: Target, incoming: str, outgoing: str, source: Source) -> Exchange:
+        """Numbers of the databases, and what lies beside the live one. The archive is not asked."""
+        from backproof.engines.postgresql.exchange import plan_exchange
+
+        return plan_exchange(target, incoming, outgoing)
+
+    def exchange(self, target: Target, exchange: Exchange) -> None:
+        """Two renames in one transaction."""
+        from backproof.engines.postgresql import exchange as exchanging
+
+        exchanging.exchange(target, exchange)
+
+    def undo(self, target: Target, exchange: Exchange) -> None:
+        """The same, back."""
+        from backproof.engines.postgresql.exchange import undo
+
+        undo(target, exchange)
+
+    def exchanged(self, target: Target, exchange: Exchange) -> Place:
+        """By the numbers of the databases."""
+        from backproof.engines.postgresql.exchange import exchanged
+
+        return exchanged(target, exchange)
 
     def export(self, source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
         """Plain SQL for psql."""

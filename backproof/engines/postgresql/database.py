@@ -94,17 +94,30 @@ def apply_globals(target: Target, manifest: Manifest) -> list[str]:
     Returns:
         What could not be applied and why, and what extensions lack that was in them, a sentence each; the rest is.
     """
-    failed = []
     with connected(target) as connection, connection.cursor() as cursor:
-        for what, statement in _global_statements(cursor, quote_ident(target.database), manifest.database.globals):
-            try:
-                cursor.execute(statement)
-            except psycopg2.Error as error:
-                if connection.closed:
-                    raise
-                failed.append(f"{what} could not be applied: {message(error)}")
-        failed += not_as_recorded(cursor, manifest)
-    return failed
+        return [*give(cursor, target.database, manifest.database.globals), *not_as_recorded(cursor, manifest)]
+
+
+def give(cursor: Cursor, database: str, found: Mapping[str, Any]) -> Iterator[str]:
+    """Owner, privileges and the rest, as ``globals`` read them, to the database of this session.
+
+    Yields:
+        What could not be applied and why, a sentence each.
+    """
+    for what, statement in _global_statements(cursor, quote_ident(database), found):
+        try:
+            cursor.execute(statement)
+        except psycopg2.Error as error:
+            if cursor.connection.closed:
+                raise
+            yield f"{what} could not be applied: {message(error)}"
+
+
+def exists(target: Target) -> bool:
+    """Whether there is such a database; its server must answer."""
+    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
+        return bool(cursor.rowcount)
 
 
 def drop(target: Target) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from backproof.engines.postgresql.connect import connected, without_timeouts
+from backproof.engines.postgresql.database import maintenance
 from backproof.errors import Busy
 from backproof.records import Target
 
@@ -17,14 +18,33 @@ def lock(target: Target, plan: str) -> Iterator[None]:
         Busy: somebody else holds it.
         ConnectionLost, AccessDenied, NotFound: the database can't be reached.
     """
+    taken = f"another run holds the lock of plan {plan}"
+    with _held(target, f"backproof plan {plan}", taken, "Wait for it to end; one run writes a plan at a time."):
+        yield
+
+
+@contextmanager
+def recovery_lock(target: Target, plan: str) -> Iterator[None]:
+    """Hold the lock of a plan's recovery, outside the database, which may be missing or change its name.
+
+    Raises:
+        Busy: somebody else holds it.
+        ConnectionLost, AccessDenied: the server can't be reached.
+    """
+    name = f"backproof recovery {target.database} {plan}"
+    taken = f"another process is at a recovery of plan {plan}"
+    with _held(maintenance(target), name, taken, "Wait for it to end, or end it, and then resume its recovery."):
+        yield
+
+
+@contextmanager
+def _held(target: Target, name: str, taken: str, remedy: str) -> Iterator[None]:
     # signed 64 bits, as pg_advisory_lock takes it
-    number = int.from_bytes(hashlib.sha256(f"backproof plan {plan}".encode()).digest()[:8], "big", signed=True)
-    with connected(target, application_name=f"backproof lock {plan}"[:63]) as connection:
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+    with connected(target, application_name=name[:63]) as connection:
         without_timeouts(connection)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_catalog.pg_try_advisory_lock(%s)", [number])
             if cursor.fetchone() != (True,):
-                raise Busy(
-                    f"another run holds the lock of plan {plan}", "Wait for it to end; one run writes a plan at a time."
-                )
+                raise Busy(taken, remedy)
         yield

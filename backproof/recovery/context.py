@@ -1,0 +1,138 @@
+"""One recovery: what was asked for, and what its steps need."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from backproof import catalog
+from backproof.alarms import Message
+from backproof.archive.reader import ArchiveReader
+from backproof.engines import Engine, Progress, no_progress
+from backproof.fleet import Fleet
+from backproof.operations.clock import Now, utc_now
+from backproof.records import Manifest, Record, Target
+from backproof.recovery.application import Application
+from backproof.recovery.journal import WHOLE, Journal
+from backproof.stores import Store
+
+Mode = Literal["swap", "in-place"]
+
+Tell = Callable[[Message], tuple[str, ...]]
+"""Sends a message to the people of a plan; gives the names of those who were told."""
+
+Say = Callable[[str], None]
+"""One line for whoever watches."""
+
+
+class Request(Record):
+    """What was asked for, and what was known then. The first entry of a journal."""
+
+    plan: str
+    backup: str
+    stores: tuple[str, ...]
+    """Copies to read, the nearest first."""
+    mode: Mode
+    reason: str
+    by: str
+    """Who asked for it."""
+    live: str
+    """The database that is replaced."""
+    lost: bool = False
+    """There was no such database."""
+    beside: str
+    """The name of the restored database until it takes its place."""
+    aside: str
+    """The name of what was live, afterwards."""
+    accepted: tuple[str, ...] = ()
+    """Names of obstacles that somebody accepted."""
+    no_safety_backup: str = ""
+    """Why there is none; empty: there is one."""
+    create_missing_roles: bool = False
+    accept_mentions: bool = False
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a recovery needs beside a fleet: this machine, a clock, people."""
+
+    local: Store
+    """A folder of this machine, for journals."""
+    outputs: Path
+    """A folder of this machine, for what failed commands print."""
+    tell: Tell = lambda _: ()
+    say: Say = lambda _: None
+    progress: Progress = no_progress
+    now: Now = utc_now
+    sleep: Callable[[float], None] = time.sleep
+    jobs: int | None = None
+
+
+@dataclass
+class Recovery:
+    """A recovery on its way.
+
+    Args:
+        fleet: where its plan is found.
+        journal: of this recovery.
+        around: what else it needs.
+    """
+
+    fleet: Fleet
+    journal: Journal
+    around: Surroundings
+    request: Request = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.request = Request.model_validate_json(json.dumps(self.journal.facts(WHOLE, "opened")))
+
+    @property
+    def plan(self) -> str:
+        """Its name."""
+        return self.request.plan
+
+    @property
+    def engine(self) -> Engine:
+        """Of the plan's database."""
+        return self.fleet.engine(self.plan)
+
+    @property
+    def live(self) -> Target:
+        """The live database, and who may replace it."""
+        return self.fleet.restorer(self.plan).to(self.request.live)
+
+    @property
+    def beside(self) -> Target:
+        """The restored database until it takes its place; in place, the live one."""
+        return self.live if self.request.mode == "in-place" else self.live.to(self.request.beside)
+
+    @property
+    def application(self) -> Application:
+        """What lives on it."""
+        return Application(self.fleet.plan(self.plan).application, self.live, self.around.outputs, self.around.sleep)
+
+    def say(self, line: str) -> None:
+        """Tell whoever watches."""
+        self.around.say(line)
+
+    def manifest(self) -> Manifest:
+        """Of the backup."""
+        return catalog.manifest(self.fleet, self.plan, self.request.backup)[0]
+
+    def archive(self) -> ArchiveReader:
+        """The copy that was checked."""
+        store = str(self.journal.facts("check")["store"])
+        manifest, _ = catalog.manifest(self.fleet, self.plan, self.request.backup, store)
+        return catalog.open_archive(self.fleet, manifest, store)
+
+    def stamp(self) -> datetime:
+        """When it was opened."""
+        return self.journal.entries[0].at
+
+
+def places(fleet: Fleet, plan: str, local: Store) -> list[Store]:
+    """Where a plan's journals lie: this machine first."""
+    return [local, *fleet.stores(plan)]

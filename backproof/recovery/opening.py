@@ -1,0 +1,219 @@
+"""What a recovery would do, shown before anything is decided; and its beginning."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from backproof import catalog
+from backproof.errors import BackproofError, ConfigurationError, NotFound, Obstructed
+from backproof.fleet import Fleet
+from backproof.naming import MANIFEST, Name, ProofPart
+from backproof.records import Backup, Manifest, Obstacle, Target
+from backproof.recovery.context import Mode, Recovery, Request, Surroundings, places
+from backproof.recovery.journal import WHOLE, JournalEntry, journals, opened
+from backproof.recovery.naming import recovery_id
+from backproof.selection import LATEST, select
+
+_MEASURED = 5
+"""So many of the newest proofs say how fast this plan's backups restore."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What would be recovered, and what that means."""
+
+    plan: str
+    backup: Backup
+    manifest: Manifest
+    stores: tuple[str, ...]
+    """Copies to read, the nearest first."""
+    mode: Mode
+    live: Target
+    lost: bool
+    """There is no such database on the server."""
+    loses: timedelta
+    """What was written in the time since the backup would not be there."""
+    expected: timedelta | None
+    """How long the restore takes, by what proofs measured; None: none was."""
+    obstacles: tuple[Obstacle, ...]
+    passed_over: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def propose(
+    fleet: Fleet,
+    plan: str,
+    now: datetime,
+    wanted: str = LATEST,
+    before: datetime | None = None,
+    store: str | None = None,
+    mode: Mode = "swap",
+) -> Proposal:
+    """Choose a backup, and say what recovering it would mean. Changes nothing.
+
+    Args:
+        fleet: where the plan is found.
+        plan: its name.
+        now: aware UTC.
+        wanted: ``latest`` (proven), or an id.
+        before: the newest proven one taken before that moment, aware UTC.
+        store: read this store's copy and no other's.
+        mode: ``swap`` or ``in-place``.
+
+    Raises:
+        NotFound: no backup fits; says why.
+        ConfigurationError: an id and a moment were both given.
+        BackproofError: neither the server nor, for a backup, any store answered.
+    """
+    if before is not None and wanted != LATEST:
+        raise ConfigurationError("a backup and a moment were both given", "Give one of them.")
+    if store is not None:
+        fleet.store(store)
+    listing = catalog.listing(fleet, plan)
+    if not listing.backups and listing.unreachable:
+        raise listing.unreachable[0][1]
+    selected = select(listing.backups, wanted, before)
+    stores = tuple(copy.store for copy in selected.backup.copies if copy.archive and copy.manifest)
+    if store is not None and store not in stores:
+        raise NotFound(f"store {store} has no whole copy of {selected.backup.id}", f"There are: {', '.join(stores)}.")
+    manifest, _ = catalog.manifest(fleet, plan, selected.backup.id)
+    engine, live = fleet.engine(plan), fleet.restorer(plan)
+    doubts = [f"store {name} could not be asked: {error.fact}" for name, error in listing.unreachable]
+    return Proposal(
+        plan=plan,
+        backup=selected.backup,
+        manifest=manifest,
+        stores=stores if store is None else (store,),
+        mode=mode,
+        live=live,
+        lost=not engine.exists(live),
+        loses=max(timedelta(), now - selected.backup.taken_at),
+        expected=expected(fleet, listing.backups, manifest),
+        obstacles=tuple(engine.obstacles(live)),
+        passed_over=selected.passed_over,
+        warnings=(*selected.warnings, *doubts, *_warnings(fleet, plan, mode)),
+    )
+
+
+def begin(
+    fleet: Fleet,
+    proposal: Proposal,
+    around: Surroundings,
+    *,
+    reason: str,
+    by: str,
+    accepted: Sequence[str] = (),
+    no_safety_backup: str = "",
+    create_missing_roles: bool = False,
+    accept_mentions: bool = False,
+) -> Recovery:
+    """Write down that a recovery begins.
+
+    Args:
+        fleet: where the plan is found.
+        proposal: what is recovered.
+        around: what else it needs.
+        reason: why, in a person's words.
+        by: who asked for it.
+        accepted: names of obstacles that may be.
+        no_safety_backup: why none is taken of the live database; empty: one is.
+        create_missing_roles: make the roles the backup needs, without login.
+        accept_mentions: restore also what names the live database in SQL that it puts together when it runs.
+
+    Raises:
+        Obstructed: another recovery of the plan has not ended.
+        ConfigurationError: no reason is given.
+    """
+    if not reason.strip():
+        raise ConfigurationError("no reason is given", "Say why: --reason '…'. It stands in the report.")
+    if no_safety_backup and not proposal.lost and proposal.mode == "in-place":
+        raise ConfigurationError(
+            "in place, the live database is dropped, and without a safety backup it is gone",
+            "Leave --no-safety-backup out, or swap.",
+        )
+    where = places(fleet, proposal.plan, around.local)
+    _require_alone(fleet, proposal.plan, around)
+    at = around.now()
+    stamp = f"{at:%Y%m%d_%H%M%S}"
+    request = Request(
+        plan=proposal.plan,
+        backup=proposal.backup.id,
+        stores=proposal.stores,
+        mode=proposal.mode,
+        reason=" ".join(reason.split()),
+        by=" ".join(by.split()),
+        live=proposal.live.database,
+        lost=proposal.lost,
+        beside=_named(proposal.live.database, "recovered", stamp),
+        aside=_named(proposal.live.database, "before", stamp),
+        accepted=tuple(accepted),
+        no_safety_backup=no_safety_backup,
+        create_missing_roles=create_missing_roles,
+        accept_mentions=accept_mentions,
+    )
+    first = JournalEntry(
+        plan=proposal.plan,
+        recovery=recovery_id(at),
+        number=0,
+        step=WHOLE,
+        what="opened",
+        at=at,
+        facts=request.model_dump(mode="json"),
+    )
+    return Recovery(fleet, opened(where, fleet.signer, first, around.now), around)
+
+
+def expected(fleet: Fleet, backups: Sequence[Backup], manifest: Manifest) -> timedelta | None:
+    """How long a restore takes, at the rate at which proofs have restored; None: nobody has measured."""
+    rates = []
+    newest_first = sorted(backups, key=lambda each: each.taken_at, reverse=True)
+    for backup in [each for each in newest_first if each.proven_at is not None][:_MEASURED]:
+        rates += _rates(fleet, backup)
+    return timedelta(seconds=manifest.plain_bytes / sorted(rates)[len(rates) // 2]) if rates else None
+
+
+def _rates(fleet: Fleet, backup: Backup) -> list[float]:
+    """Plain bytes restored a second, by the newest proof that can be read."""
+    name = Name(backup.plan, backup.kind, backup.taken_at, MANIFEST)
+    for copy in backup.copies:
+        for at, verdict in sorted(copy.proofs, reverse=True):
+            try:
+                part = name.with_part(ProofPart(at, verdict))
+                proof = catalog.read_proof(fleet.store(copy.store), part, fleet.signer)
+            except BackproofError:
+                continue
+            return [
+                each.bytes / each.elapsed_seconds
+                for each in proof.timings
+                if each.phase == "restore" and each.bytes and each.elapsed_seconds
+            ]
+    return []
+
+
+def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> None:
+    known, _ = journals(places(fleet, plan, around.local), fleet.signer, plan, around.now)
+    if under_way := [each for each in known if each.closed is None]:
+        name = under_way[0].recovery
+        raise Obstructed(
+            f"{name} of plan {plan} has not ended",
+            f"Go on with it: backproof recover --resume {name}; or take it back: backproof rollback {name}.",
+        )
+
+
+def _warnings(fleet: Fleet, plan: str, mode: Mode) -> list[str]:
+    application = fleet.plan(plan).application
+    told = []
+    if application is None or application.maintenance_on is None:
+        told.append("the plan names no application.maintenance_on: the application may write while it is replaced")
+    if mode == "in-place":
+        told.append("in place, the application has no database while the backup is restored")
+    return told
+
+
+_NAME_BYTES = 63
+
+
+def _named(live: str, what: str, stamp: str) -> str:
+    ending = f"_{what}_{stamp}"
+    kept = live.encode()[: _NAME_BYTES - len(ending)].decode(errors="ignore")
+    return f"{kept}{ending}"

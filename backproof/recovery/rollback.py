@@ -1,0 +1,135 @@
+"""Taking a recovery back: what was live becomes live again, whatever was done since."""
+
+from collections.abc import Sequence
+
+from backproof.alarms import Message, moment
+from backproof.archive.reader import ArchiveReader
+from backproof.errors import NotFound
+from backproof.operations.good_copy import from_a_good_copy
+from backproof.operations.restore import filled
+from backproof.recovery.context import Recovery
+from backproof.recovery.inspecting import inspect
+from backproof.recovery.journal import ROLLBACK, Facts
+from backproof.recovery.steps import Group, Step, planned_exchange, safety, steps
+
+
+def is_live_changed(recovery: Recovery) -> bool:
+    """Whether anything of the live database, or of what lives on it, was begun to be changed."""
+    return any(step.live and recovery.journal.last(step.name, "begun") for group in steps(recovery) for step in group)
+
+
+def back_safety(recovery: Recovery) -> Facts:
+    """Of a recovery that had ended: what was written since is sealed before it goes."""
+    if not recovery.journal.facts(ROLLBACK, "begun").get("later"):
+        return {"backup": None, "why not": "the recovery had not ended"}
+    return safety(recovery)
+
+
+def back_on(recovery: Recovery) -> Facts:
+    """Nobody writes while it is taken back."""
+    return recovery.application.maintenance_on()
+
+
+def back_exchange(recovery: Recovery) -> Facts:
+    """What was set aside takes its place again."""
+    if not recovery.journal.last("exchange", "begun"):
+        return {"exchange": "was not begun"}
+    recovery.engine.undo(recovery.live, planned_exchange(recovery))
+    return {"live": "as before the exchange"}
+
+
+def back_restore(recovery: Recovery) -> Facts:
+    """In place, the safety backup is restored, where the live database was begun to be dropped.
+
+    Raises:
+        NotFound: there is no safety backup.
+    """
+    if not recovery.journal.last("drop", "begun") and not recovery.request.lost:
+        return {"live": "was not dropped"}
+    facts = recovery.journal.facts("safety")
+    if facts.get("backup") is None:
+        if recovery.request.lost:
+            recovery.engine.drop(recovery.live)
+            return {"live": "there was none"}
+        raise NotFound(
+            f"there is no safety backup of {recovery.request.live}: {facts.get('why not')}",
+            "Recover another backup; what was live is gone.",
+        )
+
+    def use(archive: ArchiveReader, _: str) -> Facts:
+        engine, live = recovery.engine, recovery.live
+        engine.drop(live)
+        with filled(engine, live, archive.manifest):
+            engine.restore(archive, live, recovery.around.jobs or 1, progress=recovery.around.progress)
+            engine.apply_globals(live, archive.manifest)
+        return inspect(recovery.fleet, engine, live, archive)
+
+    found, passed_over = from_a_good_copy(recovery.fleet, recovery.plan, str(facts["backup"]), None, use)
+    return {**found, "passed over": list(passed_over)}
+
+
+def back_verify(recovery: Recovery) -> Facts:
+    """The live database is there.
+
+    Raises:
+        NotFound: it is not.
+    """
+    if recovery.request.lost or recovery.engine.exists(recovery.live):
+        return {"live": "lost, as before" if recovery.request.lost else recovery.request.live}
+    raise NotFound(f"there is no database {recovery.request.live}", "Recover the safety backup.")
+
+
+def back_off(recovery: Recovery) -> Facts:
+    """The application is the users' again, and answers."""
+    return {**recovery.application.maintenance_off(), **recovery.application.healthy()}
+
+
+def back_clean(recovery: Recovery) -> Facts:
+    """The restored database goes, unless somebody may have written to it."""
+    if recovery.request.mode != "swap":
+        return {}
+    if recovery.journal.last("maintenance-off", "begun"):
+        return {
+            "kept": recovery.request.beside,
+            "why": "users may have written to it; discard it when it is not needed",
+        }
+    recovery.engine.drop(recovery.beside)
+    return {"dropped": recovery.request.beside}
+
+
+def back_notify(recovery: Recovery) -> Facts:
+    """Say plainly what happened."""
+    request, why = recovery.request, recovery.journal.facts(ROLLBACK, "begun")
+    told = recovery.around.tell(
+        Message(
+            f"{request.plan}: the recovery was taken back",
+            f"Plan: {request.plan}\nWhat: {request.live} is what it was before {recovery.journal.recovery}; "
+            f"{request.backup} is not live\nSince: {moment(recovery.around.now())}\nWhy: {why.get('why')}\n"
+            f"What to do: See backproof recovery show {recovery.journal.recovery}, mend what failed, recover again.",
+        )
+    )
+    return {"told": list(told)}
+
+
+def _groups(*listed: Step) -> Sequence[Group]:
+    return tuple((each,) for each in listed)
+
+
+_SAFETY = Step("back-safety", "seal what was written since", back_safety, tries=3)
+_ON = Step("back-maintenance-on", "maintenance on", back_on)
+_VERIFY = Step("back-verify", "verify what is live", back_verify, tries=3)
+_OFF = Step("back-maintenance-off", "maintenance off", back_off)
+_CLEAN = Step("back-clean", "remove the restored database", back_clean, tries=3, settled=True)
+_NOTIFY = Step("back-notify", "tell the team", back_notify, settled=True)
+
+SWAP_BACK = _groups(
+    _SAFETY, _ON, Step("back-exchange", "swap back", back_exchange, tries=3), _VERIFY, _OFF, _CLEAN, _NOTIFY
+)
+RESTORE_BACK = _groups(
+    _SAFETY, _ON, Step("back-restore", "restore the safety backup", back_restore, tries=3), _VERIFY, _OFF, _NOTIFY
+)
+
+
+def rollback_steps(recovery: Recovery) -> Sequence[Group]:
+    """Of taking a recovery back, in order."""
+    return SWAP_BACK if recovery.request.mode == "swap" else RESTORE_BACK

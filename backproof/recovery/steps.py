@@ -1,0 +1,304 @@
+"""What a recovery does, step by step. Each is safe to begin again: it looks at what is there, not at what should be.
+
+A step gives the facts that its ``done`` entry holds. What it must know to be taken up again it writes into its
+``begun`` entry, before it changes anything.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from backproof.alarms import Message, moment
+from backproof.archive.reader import ArchiveReader
+from backproof.errors import BackproofError, NotFound, Obstructed, Permanent, RestoreFailed, StoreUnavailable
+from backproof.operations import checks
+from backproof.operations.copy import copy
+from backproof.operations.good_copy import from_a_good_copy
+from backproof.operations.prove import prove
+from backproof.operations.restore import filled, require
+from backproof.operations.seal import seal
+from backproof.records import Exchange
+from backproof.recovery.context import Recovery
+from backproof.recovery.inspecting import inspect
+from backproof.recovery.journal import Facts
+
+Work = Callable[[Recovery], Facts]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step."""
+
+    name: str
+    title: str
+    work: Work
+    plan: Work | None = None
+    """What its ``begun`` entry holds."""
+    live: bool = False
+    """From here on the live database, or what lives on it, is changed: a failure takes all of it back."""
+    settled: bool = False
+    """The recovery has succeeded by then: a failure is told, and takes nothing back."""
+    tries: int = 1
+    """How often it is begun when what stands in the way may pass."""
+
+
+def check(recovery: Recovery) -> Facts:
+    """Find a copy that is whole: digest, signature, key, every member."""
+
+    def verified(archive: ArchiveReader, place: str) -> str:
+        archive.verify()
+        return place
+
+    request = recovery.request
+    refused: list[str] = []
+    for store in request.stores:
+        try:
+            place, passed_over = from_a_good_copy(recovery.fleet, request.plan, request.backup, store, verified)
+        except (Permanent, StoreUnavailable) as error:
+            refused.append(f"{store}: {error.fact}")
+            last: BackproofError = error
+        else:
+            manifest = recovery.manifest()
+            return {
+                "store": place,
+                "stored sha256": manifest.stored_sha256,
+                "members": len(manifest.members),
+                "stored bytes": manifest.stored_bytes,
+                "passed over": [*refused, *passed_over],
+            }
+    raise type(last)(f"no copy of {request.backup} is good: {'; '.join(refused)}", last.remedy)
+
+
+def prepare(recovery: Recovery) -> Facts:
+    """What the server lacks, and what of the live database stands in the way: refused before anything is changed."""
+    request, engine, manifest = recovery.request, recovery.engine, recovery.manifest()
+    lacking = engine.lacks(recovery.beside, manifest)
+    require(lacking, request.create_missing_roles)
+    if request.create_missing_roles:
+        engine.provide(recovery.beside, manifest, lacking)
+    return {"accepted": unobstructed(recovery), "created": [each.name for each in lacking if each.kind == "role"]}
+
+
+def unobstructed(recovery: Recovery) -> list[JsonValue]:
+    """What was accepted of what stands in the way.
+
+    Raises:
+        Obstructed: something else does; each is named, with what to do.
+    """
+    found = recovery.engine.obstacles(recovery.live)
+    accepted = [each for each in found if each.acceptable and each.name in recovery.request.accepted]
+    if left := [each for each in found if each not in accepted]:
+        acceptable = " ".join(f"--accept {each.name!r}" for each in left if each.acceptable)
+        raise Obstructed(
+            "; ".join(f"{each.kind} {each.name}: {each.what.rstrip('.')}" for each in left),
+            " ".join(dict.fromkeys(each.remedy for each in left)) + (f" ({acceptable})" if acceptable else ""),
+        )
+    return [f"{each.kind} {each.name}: {each.what}" for each in accepted]
+
+
+def notify(recovery: Recovery) -> Facts:
+    """Tell the people of the plan that its database is about to be replaced."""
+    request = recovery.request
+    told = recovery.around.tell(
+        Message(
+            f"{request.plan}: a recovery has begun",
+            f"Plan: {request.plan}\nWhat: {request.live} is being replaced by {request.backup}\n"
+            f"Since: {moment(recovery.stamp())}\nWhy: {request.reason}\nBy: {request.by}\n"
+            f"What to do: Tell users that what is written from now on may be lost. Id: {recovery.journal.recovery}",
+        )
+    )
+    return {"told": list(told) or "nobody: the plan names no one in notify.failure"}
+
+
+def restore(recovery: Recovery) -> Facts:
+    """Into a new database; one that an earlier attempt has left goes first. It is ours: its name tells."""
+    engine, archive, target = recovery.engine, recovery.archive(), recovery.beside
+    engine.drop(target)
+    with filled(engine, target, archive.manifest):
+        left_out = engine.restore(
+            archive,
+            target,
+            recovery.around.jobs or 1,
+            progress=recovery.around.progress,
+            accept_mentions=recovery.request.accept_mentions,
+        )
+        left_out += engine.apply_globals(target, archive.manifest)
+    return {"database": target.database, "left out": list(left_out), "plain bytes": archive.manifest.plain_bytes}
+
+
+def inspection(recovery: Recovery) -> Facts:
+    """The inventory, the rows, the plan's checks, the application's commands; on the restored database."""
+    engine, archive, target = recovery.engine, recovery.archive(), recovery.beside
+    found = inspect(recovery.fleet, engine, target, archive)
+    asked = recovery.fleet.plan(recovery.plan).checks
+    results = checks.run(engine.sqlalchemy_url(target), asked, archive.manifest.taken_at)
+    if broken := [f"{each.name}: found {each.found}, expected {each.expect}" for each in results if not each.passed]:
+        raise RestoreFailed(f"checks of the plan fail: {'; '.join(broken)}", "Recover another backup.")
+    return {
+        **found,
+        "checks": [f"{each.name}: {each.found}" for each in results] or "not run: the plan has none",
+        **recovery.application.commands(target),
+    }
+
+
+def safety(recovery: Recovery) -> Facts:
+    """A backup of the live database as it is, before it is replaced."""
+    request = recovery.request
+    if request.no_safety_backup:
+        return {"backup": None, "why not": request.no_safety_backup}
+    if request.lost:
+        return {"backup": None, "why not": "there is no live database"}
+    sealed = seal(recovery.fleet, request.plan, "safety", recovery.around.now)
+    return {"backup": sealed.manifest.id, "store": sealed.store, "degraded": list(sealed.degraded)}
+
+
+def proven_safety(recovery: Recovery) -> Facts:
+    """A safety backup that was proven, since what it holds is about to be dropped."""
+    facts = recovery.journal.facts("safety", "noted") or safety(recovery)
+    if facts["backup"] is None:
+        return facts
+    recovery.journal.write("safety", "noted", facts)  # a second attempt proves the first one's backup
+    return {**facts, **_proven(recovery, str(facts["backup"]), str(facts["store"]))}
+
+
+def maintenance_on(recovery: Recovery) -> Facts:
+    """From here on nobody writes."""
+    return recovery.application.maintenance_on()
+
+
+def maintenance_off(recovery: Recovery) -> Facts:
+    """The application is the users' again."""
+    return recovery.application.maintenance_off()
+
+
+def plan_exchange(recovery: Recovery) -> Facts:
+    """What the exchange has to know, also after a crash."""
+    unobstructed(recovery)
+    request = recovery.request
+    planned = recovery.engine.plan_exchange(recovery.live, request.beside, request.aside, recovery.archive())
+    return planned.model_dump(mode="json")
+
+
+def exchange(recovery: Recovery) -> Facts:
+    """The restored database takes the live one's place, or an earlier attempt is finished."""
+    planned = planned_exchange(recovery)
+    recovery.engine.exchange(recovery.live, planned)
+    return {"set aside": planned.outgoing if planned.had_live else None}
+
+
+def planned_exchange(recovery: Recovery) -> Exchange:
+    """As the journal has it.
+
+    Raises:
+        NotFound: no exchange was begun.
+    """
+    facts = recovery.journal.facts("exchange", "begun")
+    if not facts:
+        raise NotFound(f"{recovery.journal.recovery} has exchanged nothing", "There is nothing to bring back.")
+    return Exchange.model_validate(facts)
+
+
+def drop(recovery: Recovery) -> Facts:
+    """In place, the live database goes before the backup comes."""
+    recovery.engine.drop(recovery.live)
+    return {"dropped": recovery.live.database}
+
+
+def trial(recovery: Recovery) -> Facts:
+    """The application's own tests, and its health."""
+    return {**recovery.application.tests(), **recovery.application.healthy()}
+
+
+def watch(recovery: Recovery) -> Facts:
+    """For as long as the plan says."""
+    return recovery.application.watch()
+
+
+def keep(recovery: Recovery) -> Facts:
+    """Seal and prove what was set aside: the last state before the swap."""
+    facts = recovery.journal.facts("keep", "noted")
+    if not facts:
+        sealed = seal(recovery.fleet, recovery.plan, "safety", recovery.around.now, database=recovery.request.aside)
+        restored = {table.name: table.rows for table in recovery.manifest().tables}
+        aside = {table.name: table.rows for table in sealed.manifest.tables}
+        facts = {
+            "backup": sealed.manifest.id,
+            "store": sealed.store,
+            "rows written since the backup": {
+                table: aside.get(table, 0) - restored.get(table, 0)
+                for table in sorted(aside.keys() | restored.keys())
+                if aside.get(table, 0) != restored.get(table, 0)
+            },
+        }
+        recovery.journal.write("keep", "noted", facts)
+    return {**facts, **_proven(recovery, str(facts["backup"]), str(facts["store"]))}
+
+
+def _proven(recovery: Recovery, backup: str, sealed_into: str) -> Facts:
+    """Copied to every other store of the plan that takes it, and proven."""
+    fleet, plan = recovery.fleet, recovery.plan
+    missing = []
+    for store in fleet.plan(plan).stores:
+        if store != sealed_into:
+            try:
+                copy(fleet, plan, backup, sealed_into, store, now=recovery.around.now)
+            except Permanent as error:
+                missing.append(f"{store}: {error.fact}")
+    proof = prove(fleet, plan, backup, sealed_into, recovery.around.now)
+    if proof.verdict != "passed":
+        raise RestoreFailed(
+            f"the safety backup {backup} is not proven: {proof.reason}",
+            "What it holds must not be deleted before a backup of it is proven.",
+        )
+    return {"proven": True, "missing copies": list(missing)}
+
+
+Group = Sequence[Step]
+"""Steps that go side by side."""
+
+_CHECK = Step("check", "check the copy", check, tries=3)
+_PREPARE = Step("prepare", "look what stands in the way", prepare, tries=3)
+_NOTIFY = Step("notify", "tell the team", notify)
+_RESTORE = Step("restore", "restore beside the live database", restore, tries=3)
+_INSPECT = Step("inspect", "inspect what was restored", inspection, tries=2)
+_ON = Step("maintenance-on", "maintenance on", maintenance_on, live=True)
+_TRIAL = Step("trial", "try the application", trial, live=True)
+_OFF = Step("maintenance-off", "maintenance off", maintenance_off, live=True)
+_WATCH = Step("watch", "watch the application", watch, live=True)
+
+SWAP: Sequence[Group] = (
+    (_CHECK,),
+    (_PREPARE,),
+    (_NOTIFY,),
+    (_RESTORE, Step("safety", "seal a safety backup", safety, tries=3)),
+    (_INSPECT,),
+    (_ON,),
+    (Step("exchange", "swap", exchange, plan_exchange, live=True, tries=3),),
+    (_TRIAL,),
+    (_OFF,),
+    (_WATCH,),
+    (Step("keep", "seal and prove what was set aside", keep, settled=True, tries=3),),
+)
+
+IN_PLACE: Sequence[Group] = (
+    (_CHECK,),
+    (_PREPARE,),
+    (_NOTIFY,),
+    (_ON,),
+    (Step("safety", "seal and prove a safety backup", proven_safety, live=True, tries=3),),
+    (Step("drop", "drop the live database", drop, live=True),),
+    (Step("restore", "restore in its place", restore, live=True, tries=3),),
+    (Step("inspect", "inspect what was restored", inspection, live=True, tries=2),),
+    (_TRIAL,),
+    (_OFF,),
+    (_WATCH,),
+)
+
+
+def steps(recovery: Recovery) -> Sequence[Group]:
+    """Of a recovery, in order."""
+    groups = IN_PLACE if recovery.request.mode == "in-place" else SWAP
+    if recovery.request.lost:
+        return [group for group in groups if group[0].name not in {"keep", "drop"}]
+    return groups

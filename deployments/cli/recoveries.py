@@ -1,0 +1,101 @@
+"""``backproof recovery``: what recoveries there were, what is to be said of them, and what they left."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from deployments.cli import exits, speaking
+from deployments.cli.recovering import confirm, found, local, say_report, user
+from deployments.cli.session import Session, pass_session
+from deployments.cli.wording import moment
+
+if TYPE_CHECKING:
+    from backproof.recovery.journal import Journal
+
+
+@click.group("recovery", short_help="Look at recoveries, note what was learned, discard what they set aside.")
+def recovery_command() -> None:
+    """Look after recoveries, by their journals in the stores."""
+
+
+@recovery_command.command("list", short_help="Every recovery of a plan.")
+@click.argument("plan")
+@pass_session
+def list_command(session: Session, plan: str) -> int:
+    """Every recovery of PLAN, newest first, and how it ended."""
+    from datetime import UTC, datetime
+
+    from backproof.recovery.context import places
+    from backproof.recovery.journal import WHOLE, journals
+
+    fleet = session.fleet(plan, warn=False)
+    known, doubts = journals(places(fleet, plan, local()), fleet.signer, plan, lambda: datetime.now(UTC))
+    for doubt in doubts:
+        speaking.warn(doubt)
+    asked = [each.facts(WHOLE, "opened") for each in known]
+    rows = [
+        (each.recovery, str(said["backup"]), _result(each), str(said["reason"]))
+        for each, said in zip(known, asked, strict=True)
+    ]
+    names = ("recovery", "backup", "result", "reason")
+    document = {"recoveries": [dict(zip(names, row, strict=True)) for row in rows]}
+    if rows:
+        session.answer(document, lambda: speaking.print_table([*map(str.capitalize, names)], rows))
+    else:
+        session.answer(document, lambda: speaking.say(f"Plan {plan} had no recovery."))
+    return exits.DEGRADED if doubts else exits.DONE
+
+
+@recovery_command.command("show", short_help="The report of one.")
+@click.argument("recovery_id", metavar="ID")
+@click.option("--plan", metavar="PLAN", help="Whose recovery it is; looked for unless said.")
+@pass_session
+def show_command(session: Session, recovery_id: str, plan: str | None) -> None:
+    """The report of the recovery ID, as its journal has it now."""
+    from backproof.recovery.report import report
+
+    fleet, recovery = found(session, plan, recovery_id)
+    made = report(recovery.journal, recovery.manifest(), fleet.plan(recovery.plan).objectives.rto)
+    session.answer({"recovery": made.model_dump(mode="json")}, lambda: say_report(made))
+
+
+@recovery_command.command("note", short_help="Write down a cause, a plan, a step that a person took.")
+@click.argument("recovery_id", metavar="ID")
+@click.argument("text")
+@click.option("--plan", metavar="PLAN", help="Whose recovery it is; looked for unless said.")
+@click.option("--by", metavar="NAME", help="Who you are; else the name you are logged in with.")
+@pass_session
+def note_command(session: Session, recovery_id: str, text: str, plan: str | None, by: str | None) -> None:
+    """Add TEXT to the journal of the recovery ID: the root cause, the alternative plan, a step that a person took."""
+    from backproof.recovery.journal import WHOLE
+
+    _, recovery = found(session, plan, recovery_id)
+    entry = recovery.journal.write(WHOLE, "noted", {"by": by or user(), "text": " ".join(text.split())})
+    document = {"noted": {"recovery": recovery_id, "at": entry.at.isoformat().replace("+00:00", "Z"), **entry.facts}}
+    session.answer(document, lambda: speaking.say(f"Noted in {recovery_id} at {moment(entry.at)} UTC."))
+
+
+@recovery_command.command("discard", short_help="Remove the database that a recovery set aside.")
+@click.argument("recovery_id", metavar="ID")
+@click.option("--plan", metavar="PLAN", help="Whose recovery it is; looked for unless said.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def discard_command(session: Session, recovery_id: str, plan: str | None, yes: bool) -> None:
+    """Remove what the recovery ID has set aside. A proven backup of it is kept; a rollback is then no longer a swap."""
+    from backproof.recovery.setting_aside import discard, remains
+
+    _, recovery = found(session, plan, recovery_id)
+    what = remains(recovery)
+    for each in what.with_it:
+        speaking.warn(f"{each.kind} {each.name} goes with it")
+    speaking.note(f"{what.database} goes; the proven backup {what.safety_backup} holds what is in it.")
+    if not yes:
+        confirm(what.database, "removed")
+    discard(recovery, what)
+    document = {"discarded": {"recovery": recovery_id, "database": what.database, "backup": what.safety_backup}}
+    said = f"{what.database} is gone; {what.safety_backup} holds what was in it."
+    session.answer(document, lambda: speaking.say(said))
+
+
+def _result(journal: "Journal") -> str:
+    return "under way" if journal.closed is None else str(journal.closed.facts.get("result"))

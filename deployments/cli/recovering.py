@@ -1,0 +1,330 @@
+"""``backproof recover`` and ``rollback``: a lost or damaged database brought back, and taken back."""
+
+import getpass
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deployments.cli import exits, speaking
+from deployments.cli.session import Session, pass_session
+from deployments.cli.wording import moment, several, size, span
+
+if TYPE_CHECKING:
+    from backproof.alarms import Message
+    from backproof.fleet import Fleet
+    from backproof.recovery.context import Recovery, Surroundings
+    from backproof.recovery.opening import Proposal
+    from backproof.recovery.report import RecoveryReport
+    from backproof.recovery.run import Outcome
+    from backproof.stores import Store
+
+
+class Moment(click.ParamType):  # type: ignore[type-arg]
+    """``2025-11-07 14:02`` or ``2025-11-07T14:02:30+01:00``; UTC unless said."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Parse it."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            parsed = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no moment; write 2025-11-07T14:02, in UTC, or with an offset.", param, ctx)
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+@click.command("recover", short_help="Put a backup in the place of the live database, with a way back.")
+@click.argument("plan", required=False)
+@click.option("--backup", default="latest", metavar="ID", help="Its id, or latest: the newest that is proven.")
+@click.option("--before", type=Moment(), metavar="MOMENT", help="The newest proven one taken before that.")
+@click.option("--from", "store", metavar="STORE", help="Read this store's copy; else the first good one.")
+@click.option("--reason", metavar="TEXT", help="Why; it stands in the report.")
+@click.option("--mode", type=click.Choice(["swap", "in-place"]), default="swap", show_default=True)
+@click.option("--by", metavar="NAME", help="Who you are; else the name you are logged in with.")
+@click.option("--accept", "accepted", multiple=True, metavar="NAME", help="Go on in spite of this obstacle.")
+@click.option("--no-safety-backup", default="", metavar="WHY", help="Only where the live database can't be read.")
+@click.option("--create-missing-roles", is_flag=True, help="Make the roles that the backup needs, without login.")
+@click.option("--accept-mentions", is_flag=True, help="As for restore.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Connections to load with; one a processor unless said.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--show", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--resume", metavar="ID", help="Go on with a recovery that was interrupted.")
+@pass_session
+def recover_command(session: Session, plan: str | None, resume: str | None, **asked: Any) -> int:
+    """Put a backup of PLAN in the place of its live database; what was live is set aside.
+
+    The backup is restored beside the live database, which stays in use meanwhile; then the application is stopped, the
+    two change places, and its tests are run. Whatever fails after that takes all of it back. Interrupted anywhere, the
+    same recovery is gone on with by --resume, also from another machine.
+    """
+    if resume is not None:
+        return _resume(session, plan, resume, asked["jobs"])
+    if plan is None:
+        raise click.UsageError("Name a plan, or a recovery to --resume.")
+    if not asked["reason"] and not asked["show"]:
+        raise click.UsageError("Missing option '--reason': say why; it stands in the report.")
+    fleet = session.fleet(plan)
+    from backproof.recovery.opening import begin, propose
+
+    proposal = propose(
+        fleet, plan, datetime.now(UTC), asked["backup"], asked["before"], asked["store"], mode=asked["mode"]
+    )
+    _say_proposal(proposal)
+    if asked["show"]:
+        session.answer({"proposal": _proposal(proposal)}, lambda: None)
+        return exits.DONE
+    if not asked["yes"]:
+        confirm(proposal.live.database, "replaced")
+    with _surroundings(session, fleet, plan, asked["jobs"], proposal.manifest.plain_bytes) as around:
+        recovery = begin(
+            fleet,
+            proposal,
+            around,
+            reason=asked["reason"],
+            by=asked["by"] or user(),
+            accepted=asked["accepted"],
+            no_safety_backup=asked["no_safety_backup"],
+            create_missing_roles=asked["create_missing_roles"],
+            accept_mentions=asked["accept_mentions"],
+        )
+        speaking.note(f"{recovery.journal.recovery} has begun; if this ends, `backproof recover --resume` goes on.")
+        return _carried_out(session, recovery)
+
+
+@click.command("rollback", short_help="Take a recovery back.")
+@click.argument("recovery_id", metavar="ID")
+@click.option("--plan", metavar="PLAN", help="Whose recovery it is; looked for unless said.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; it stands in the report.")
+@click.option("--by", metavar="NAME", help="Who you are; else the name you are logged in with.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Connections to load with; one a processor unless said.")
+@pass_session
+def rollback_command(
+    session: Session, recovery_id: str, plan: str | None, reason: str, by: str | None, yes: bool, jobs: int | None
+) -> int:
+    """Take the recovery ID back: what was live before it is live again.
+
+    What was written since is sealed as a safety backup first, and its database is set aside in turn.
+    """
+    from backproof.recovery.run import take_back
+
+    fleet, chosen = found(session, plan, recovery_id)
+    with _surroundings(session, fleet, chosen.plan, jobs, None) as around:
+        chosen.around = around
+        closed = chosen.journal.closed
+        if closed is not None and closed.facts.get("result") != "recovered":
+            speaking.say(f"{recovery_id} ended already: {closed.facts.get('result')}. There is nothing to take back.")
+            return exits.DONE
+        since = "It had not ended." if closed is None else f"What was written since {moment(closed.at)} UTC will not be"
+        speaking.note(since if closed is None else f"{since} in {chosen.request.live}; it is sealed first.")
+        if not yes:
+            confirm(chosen.request.live, "taken back")
+        outcome = take_back(chosen, " ".join(reason.split()), by or user())
+        return _ended(session, chosen, outcome, "rolled back")
+
+
+def _resume(session: Session, plan: str | None, recovery_id: str, jobs: int | None) -> int:
+    fleet, chosen = found(session, plan, recovery_id)
+    with _surroundings(session, fleet, chosen.plan, jobs, None) as around:
+        chosen.around = around
+        return _carried_out(session, chosen)
+
+
+def _carried_out(session: Session, recovery: "Recovery") -> int:
+    from backproof.recovery.run import carry_out
+
+    return _ended(session, recovery, carry_out(recovery), "recovered")
+
+
+def _ended(session: Session, recovery: "Recovery", outcome: "Outcome", wanted: str) -> int:
+    from backproof.recovery.report import publish
+
+    made, problems = publish(recovery)
+    for problem in (*outcome.problems, *problems, *recovery.journal.doubts):
+        speaking.warn(problem)
+    session.answer({"recovery": made.model_dump(mode="json")}, lambda: say_report(made, outcome.also))
+    if outcome.result != wanted:
+        return exits.FAILED
+    return exits.DEGRADED if outcome.problems or problems else exits.DONE
+
+
+def found(session: Session, plan: str | None, recovery_id: str) -> "tuple[Fleet, Recovery]":
+    """A recovery by its id; every plan is asked where none is named."""
+    from backproof.errors import NotFound
+    from backproof.recovery.context import Recovery, Surroundings, places
+    from backproof.recovery.journal import find
+
+    fleet = session.fleet(plan, warn=False)
+    around = Surroundings(local=local(), outputs=_state() / "outputs")
+    refused: NotFound | None = None
+    for name in [plan] if plan else list(fleet.spec.plans):
+        try:
+            journal = find(places(fleet, name, around.local), fleet.signer, name, recovery_id, around.now)
+        except NotFound as error:
+            refused = error
+        else:
+            return fleet, Recovery(fleet, journal, around)
+    raise refused or NotFound("the fleet has no plans", "Describe one.")
+
+
+class _surroundings:
+    """What a recovery needs of this terminal: progress, messages, a folder for its journal."""
+
+    def __init__(self, session: Session, fleet: "Fleet", plan: str, jobs: int | None, total: int | None) -> None:
+        self._fleet, self._plan, self._jobs = fleet, plan, jobs or os.cpu_count() or 1
+        self._progress = speaking.progress("restore", total)
+
+    def __enter__(self) -> "Surroundings":
+        from backproof.recovery.context import Surroundings
+
+        return Surroundings(
+            local=local(),
+            outputs=_state() / "outputs",
+            tell=_tell(self._fleet, self._plan),
+            say=speaking.note,
+            progress=self._progress.__enter__(),
+            jobs=self._jobs,
+        )
+
+    def __exit__(self, *raised: Any) -> None:
+        self._progress.__exit__(*raised)
+
+
+def _tell(fleet: "Fleet", plan: str) -> "Callable[[Message], tuple[str, ...]]":
+    targets = fleet.plan(plan).notify.failure or fleet.spec.notify.failure
+
+    def tell(message: "Message") -> tuple[str, ...]:
+        if not targets:
+            return ()
+        from blocks.notifications import tell as send
+
+        told = []
+        for target in targets:
+            if why := send(fleet.spec, target, message.subject, message.body):
+                speaking.warn(f"{target} was not told: {why}")
+            else:
+                told.append(target)
+        return tuple(told)
+
+    return tell
+
+
+def _state() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "backproof"
+
+
+def local() -> "Store":
+    """The folder of this machine for journals."""
+    from backproof.stores.local import LocalStore
+
+    return LocalStore("this machine", _state() / "recoveries")
+
+
+def user() -> str:
+    """The name somebody is logged in with."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def confirm(database: str, what: str) -> None:
+    """Have the database's name typed."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{database} will be {what}: say --yes where nobody can be asked.")
+    typed = click.prompt(f"{database} will be {what}. Type its name to go on", err=True)
+    if typed.strip() != database:
+        speaking.note("That is not its name. Nothing was done.")
+        raise click.Abort
+
+
+def _proposal(proposal: "Proposal") -> dict[str, object]:
+    return {
+        "plan": proposal.plan,
+        "backup": proposal.backup.id,
+        "taken_at": proposal.backup.taken_at.isoformat().replace("+00:00", "Z"),
+        "proven": proposal.backup.proven_at is not None,
+        "mode": proposal.mode,
+        "stores": list(proposal.stores),
+        "database": proposal.live.database,
+        "lost": proposal.lost,
+        "loses_seconds": round(proposal.loses.total_seconds()),
+        "expected_seconds": round(proposal.expected.total_seconds(), 1) if proposal.expected else None,
+        "plain_bytes": proposal.manifest.plain_bytes,
+        "obstacles": [each.model_dump(mode="json") for each in proposal.obstacles],
+        "passed_over": list(proposal.passed_over),
+        "warnings": list(proposal.warnings),
+    }
+
+
+def _say_proposal(proposal: "Proposal") -> None:
+    backup, manifest = proposal.backup, proposal.manifest
+    proven = f"proven {moment(backup.proven_at)} UTC" if backup.proven_at else "NOT PROVEN"
+    expected = (
+        f"about {span(proposal.expected.total_seconds())}" if proposal.expected else "not known: nothing measured"
+    )
+    lines = {
+        "Replace": f"{proposal.live.database} on {proposal.live.host}:{proposal.live.port}"
+        + (" (which is not there)" if proposal.lost else ""),
+        "With": f"{backup.id} ({backup.kind}), taken {moment(backup.taken_at)} UTC, {proven}",
+        "Lost": f"what was written in the last {span(proposal.loses.total_seconds())}",
+        "Size": f"{size(manifest.plain_bytes)} of SQL, {several(len(manifest.tables), 'table')}",
+        "Restore": f"{expected}, from {', '.join(proposal.stores)}",
+    }
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        speaking.note(f"{name.ljust(width)}   {value}")
+    for sentence in proposal.passed_over:
+        speaking.note(f"{'Not taken'.ljust(width)}   {sentence}")
+    for warning in proposal.warnings:
+        speaking.warn(warning)
+    for each in proposal.obstacles:
+        speaking.warn(f"{each.kind} {each.name}: {each.what} {each.remedy}")
+
+
+def say_report(made: "RecoveryReport", also: str = "") -> None:
+    """What a recovery was, for a terminal."""
+    took = "–" if made.elapsed_seconds is None else span(made.elapsed_seconds)
+    facts = {
+        "Recovery": made.recovery,
+        "Result": made.result.upper() if made.result != "recovered" else made.result,
+        "Backup": made.backup,
+        "Time": f"{took}, objective {span(made.objective_seconds)}",
+        "Stopped": "–"
+        if made.maintenance_seconds is None
+        else f"the application, for {span(made.maintenance_seconds)}",
+    }
+    if made.why:
+        facts["Why"] = made.why
+    if also:
+        facts["Rollback"] = also
+    if made.safety_backups:
+        facts["Safety"] = ", ".join(made.safety_backups)
+    if made.set_aside:
+        facts["Set aside"] = f"{made.set_aside}: `backproof recovery discard {made.recovery}` removes it"
+    speaking.print_facts(facts)
+    speaking.say("")
+    speaking.print_table(
+        ["Phase", "Began (UTC)", "Time"],
+        [[each.phase, f"{each.started_at:%H:%M:%S}", span(each.elapsed_seconds)] for each in made.phases],
+        right=["Time"],
+    )
+    speaking.say("")
+    speaking.print_table(
+        ["Checklist", "", "Evidence"], [[each.point, each.status, each.evidence] for each in made.checklist]
+    )
+    if made.rows_written:
+        speaking.say("")
+        speaking.say("Rows that the set-aside database has and the backup has not:")
+        for table, rows in made.rows_written.items():
+            speaking.say(f"  {table}: {rows:+,}")
+    for note in made.notes:
+        speaking.say(f"Note of {moment(note.at)} UTC by {note.by}: {note.text}")

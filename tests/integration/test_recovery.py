@@ -1,0 +1,167 @@
+"""Recovery on real servers, the same for every engine: the database comes back, or nothing has changed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from backproof import catalog
+from backproof.errors import Busy, NotFound, Obstructed, StoreUnavailable
+from backproof.recovery.context import Recovery
+from backproof.recovery.opening import propose
+from backproof.recovery.report import report
+from backproof.recovery.run import carry_out, perform, take_back
+from backproof.recovery.setting_aside import discard, remains
+from backproof.recovery.steps import Step
+from tests.support.engine_harness import HARNESSES
+from tests.support.fleets import PLAN
+from tests.support.recovering import Live, World, steps_done, world
+
+DAMAGES = {
+    "rows deleted": "DELETE FROM child WHERE id > 100",
+    "table dropped": "DROP TABLE child CASCADE",
+    "column overwritten": "UPDATE parent SET name = 'gone'",
+}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(harness, harness.servers[0]) for harness in HARNESSES],
+    ids=lambda pair: pair[0].engine,
+)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    harness, server = request.param
+    with world(harness, request.getfixturevalue(server), tmp_path_factory.mktemp("recovery")) as made:
+        yield made
+
+
+@pytest.fixture
+def live(made: World) -> Iterator[Live]:
+    yield made.live()
+    made.clean()
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_database_is_what_the_backup_holds_and_the_damaged_one_is_set_aside(live: Live, damage: str) -> None:
+    whole = live.content()
+    live.run(damage)
+    damaged = live.content()
+    recovery, outcome = live.recover()
+    assert (outcome.result, outcome.why, outcome.problems) == ("recovered", "", ())
+    assert live.content() == whole
+    assert live.content(recovery.request.aside) == damaged
+    assert live.application.told == ["commands", "on", "tests", "off"]
+    made = report(recovery.journal, recovery.manifest(), live.fleet.plan(PLAN).objectives.rto)
+    assert {point.status for point in made.checklist} == {"pass"}
+    assert made.set_aside == recovery.request.aside
+    safety = {backup.id: backup for backup in catalog.backups(live.fleet, PLAN) if backup.kind == "safety"}
+    assert safety[made.safety_backups[-1]].proven_at is not None
+
+
+def test_a_lost_database_comes_back(live: Live) -> None:
+    whole = live.content()
+    live.fleet.engine(PLAN).drop(live.target)
+    recovery, outcome = live.recover()
+    assert (outcome.result, outcome.problems) == ("recovered", ())
+    assert live.content() == whole
+    assert "keep" not in steps_done(recovery)
+
+
+def test_in_place_the_database_is_dropped_once_a_safety_backup_of_it_is_proven(live: Live) -> None:
+    whole = live.content()
+    live.run(DAMAGES["rows deleted"])
+    recovery, outcome = live.recover(mode="in-place")
+    assert (outcome.result, outcome.why) == ("recovered", "")
+    assert live.content() == whole
+    done = steps_done(recovery)
+    assert done.index("safety") < done.index("drop") < done.index("restore")
+    assert recovery.journal.facts("safety")["proven"] is True
+
+
+@pytest.mark.parametrize("failing", ["commands", "on", "tests"])
+def test_a_command_of_the_application_that_fails_takes_all_of_it_back(live: Live, failing: str) -> None:
+    live.run(DAMAGES["rows deleted"])
+    before, databases = live.content(), live.world.databases()
+    live.application.fails(failing)
+    _, outcome = live.recover()
+    assert outcome.result == ("nothing changed" if failing == "commands" else "rolled back")
+    assert live.content() == before
+    assert live.world.databases() == databases, "nothing is left beside it"
+    assert "ended with 1" in outcome.why
+    if failing == "tests":
+        assert live.application.told[-1] == "off", "the application is up"
+        assert "taken back" in live.messages[-1].subject
+
+
+@pytest.mark.parametrize("mode", ["swap", "in-place"])
+@pytest.mark.parametrize("number", range(1, 12))
+def test_whatever_step_fails_the_live_database_is_as_before(live: Live, mode: str, number: int) -> None:
+    live.run(DAMAGES["column overwritten"])
+    before, databases = live.content(), live.world.databases()
+    recovery = live.begin(mode=mode)
+    outcome = carry_out(recovery, _failing_at(number))
+    failed = [entry.step for entry in recovery.journal.entries if entry.what == "failed"]
+    if failed == ["keep"]:
+        assert outcome.result == "recovered"
+        return
+    assert outcome.result in ("nothing changed", "rolled back"), outcome
+    assert live.content() == before
+    assert live.world.databases() - {recovery.request.beside} == databases
+
+
+def _failing_at(number: int):  # type: ignore[no-untyped-def]
+    left = iter(range(1, number + 1))
+
+    def run_step(recovery: Recovery, step: Step) -> None:
+        perform(recovery, step)
+        if not step.name.startswith("back-") and next(left, 0) == number:
+            raise StoreUnavailable("the test says so")
+
+    return run_step
+
+
+def test_a_recovery_that_ended_is_taken_back_later_and_what_was_written_since_is_kept(live: Live) -> None:
+    live.run(DAMAGES["column overwritten"])
+    before = live.content()
+    recovery, _ = live.recover()
+    live.run("INSERT INTO bare VALUES (4711)")
+    since = live.content()
+    outcome = take_back(recovery, "it was the wrong one", "tester")
+    assert (outcome.result, outcome.also, outcome.problems) == ("rolled back", "", ())
+    assert live.content() == before
+    assert live.content(recovery.request.beside) == since
+    assert recovery.journal.facts("back-safety")["backup"] in {each.id for each in catalog.backups(live.fleet, PLAN)}
+
+
+def test_a_second_recovery_is_refused_while_one_has_not_ended(live: Live) -> None:
+    first = live.begin()
+    with pytest.raises(Obstructed, match=first.journal.recovery):
+        live.begin()
+    with (
+        live.fleet.engine(PLAN).recovery_lock(live.target, PLAN),
+        pytest.raises(Busy, match="another process"),
+    ):
+        carry_out(first)
+    assert carry_out(first).result == "recovered"
+    live.begin()
+
+
+def test_what_was_set_aside_is_discarded_once_a_proven_backup_holds_it(live: Live) -> None:
+    recovery, _ = live.recover()
+    again = live.again(recovery.journal.recovery)
+    what = remains(again)
+    assert what.database == recovery.request.aside
+    discard(again, what)
+    assert what.database not in live.world.databases()
+    with pytest.raises(NotFound, match="nothing"):
+        remains(live.again(recovery.journal.recovery))
+
+
+def test_what_is_proposed_names_the_backup_what_is_lost_and_the_time(live: Live) -> None:
+    proposal = propose(live.fleet, PLAN, datetime.now(UTC))
+    assert proposal.backup.id == live.world.backup
+    assert proposal.expected is not None
+    assert proposal.expected.total_seconds() > 0
+    assert not proposal.lost
+    with pytest.raises(NotFound, match="no proven backup before"):
+        propose(live.fleet, PLAN, datetime.now(UTC), before=datetime(2020, 1, 1, tzinfo=UTC))
