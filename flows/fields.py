@@ -1,6 +1,7 @@
 """Parameters of flows, as a form shows them. What explains one below its title is its line in the flow's docstring."""
 
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,3 +28,7 @@ BackupId = Annotated[
     str, shown("Backup", pattern=r"^(latest|latest-proven|backup_[0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]{6})$")
 ]
 StoreName = Annotated[str | None, shown("Copy in store")]
+Reason = Annotated[str, shown("Reason", minLength=1)]
+Before = Annotated[datetime | None, shown("Taken before")]
+HowTo = Annotated[Literal["swap", "in-place"], shown("How")]
+Accepted = Annotated[list[str], shown("Accept")]

@@ -32,7 +32,7 @@ def backup_summary(run: BackupRun, history: History = ()) -> str:
         table(("store", "copy", "size", "time", "rate"), [_copy(copy, run.timings) for copy in run.copies]),
         _proof(run.proof),
         _trend(run, history),
-        _phases(run.timings),
+        phases(run.timings),
         _notes(run.warnings, run.proof),
     )
 
@@ -44,7 +44,7 @@ def verification_summary(run: VerificationRun) -> str:
         f"## {_TITLES[run.outcome].format(run.plan)}",
         table(("backup", f"`{run.backup}`"), facts),
         _proof(run.proof),
-        _phases(run.timings),
+        phases(run.timings),
         _notes((), run.proof),
     )
 
@@ -106,7 +106,8 @@ def _trend(run: BackupRun, history: History) -> str:
     return document(title, table(heads, trend_rows(history)), sizes_image(history))
 
 
-def _phases(timings: Sequence[Timing]) -> str:
+def phases(timings: Sequence[Timing]) -> str:
+    """Each with its time, bytes and rate, and a picture of them."""
     rows = [
         (
             timing.phase,

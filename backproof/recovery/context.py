@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from backproof import catalog
 from backproof.alarms import Message
@@ -18,6 +18,7 @@ from backproof.records import Manifest, Record, Target
 from backproof.recovery.application import Application
 from backproof.recovery.journal import WHOLE, Journal
 from backproof.stores import Store
+from backproof.stores.local import LocalStore
 
 Mode = Literal["swap", "in-place"]
 
@@ -131,6 +132,17 @@ class Recovery:
     def stamp(self) -> datetime:
         """When it was opened."""
         return self.journal.entries[0].at
+
+
+def state_folder(environment: Mapping[str, str]) -> Path:
+    """Where this machine keeps journals of recoveries, as the environment says."""
+    base = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or "/root") / ".local" / "state"
+    return Path(base) / "backproof"
+
+
+def surroundings(folder: Path, **more: Any) -> Surroundings:
+    """What a recovery needs, its own things below one folder of this machine."""
+    return Surroundings(local=LocalStore("this machine", folder / "recoveries"), outputs=folder / "outputs", **more)
 
 
 def places(fleet: Fleet, plan: str, local: Store) -> list[Store]:

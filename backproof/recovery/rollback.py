@@ -26,7 +26,9 @@ def back_safety(recovery: Recovery) -> Facts:
 
 
 def back_on(recovery: Recovery) -> Facts:
-    """Nobody writes while it is taken back."""
+    """Nobody writes while it is taken back; where the application was let go on already."""
+    if not recovery.journal.last("maintenance-off", "begun"):
+        return {"maintenance_on": "not run: it is on, or never came on"}
     return recovery.application.maintenance_on()
 
 
@@ -116,7 +118,8 @@ def _groups(*listed: Step) -> Sequence[Group]:
 
 
 _SAFETY = Step("back-safety", "seal what was written since", back_safety, tries=3)
-_ON = Step("back-maintenance-on", "maintenance on", back_on)
+# An application that does not obey is no reason to leave it with the wrong database.
+_ON = Step("back-maintenance-on", "maintenance on", back_on, settled=True)
 _VERIFY = Step("back-verify", "verify what is live", back_verify, tries=3)
 _OFF = Step("back-maintenance-off", "maintenance off", back_off)
 _CLEAN = Step("back-clean", "remove the restored database", back_clean, tries=3, settled=True)

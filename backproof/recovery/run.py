@@ -7,6 +7,7 @@ was being taken back is taken back.
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,7 +119,8 @@ def _side_by_side(recovery: Recovery, group: Group, run_step: RunStep) -> None:
     if not group:
         return
     with ThreadPoolExecutor(len(group), "step") as pool, _ending_children():
-        others = [pool.submit(_noted, recovery, step, run_step) for step in group[1:]]
+        # Whoever carries a step out may have told the thread something about itself.
+        others = [pool.submit(copy_context().run, _noted, recovery, step, run_step) for step in group[1:]]
         _noted(recovery, group[0], run_step)
         for other in others:
             other.result()

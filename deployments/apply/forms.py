@@ -56,6 +56,13 @@ def plan_backup(spec: FleetSpec, plan: str) -> str:
     )
 
 
+_RECOVERY_ENDS = (
+    "**How a run goes on.** It shows what it would do, and waits for approval: open the run, **Resume**, type the "
+    "database's name. *Completed*: the backup is live; the former database is set aside. *Cancelled*: nobody approved. "
+    "*Failed*: taken back, or nothing was changed; the last lines of the log say why and what to do."
+)
+
+
 def by_hand(spec: FleetSpec, flow: str, first_line: str) -> str:
     """The description of ``<fleet>.<flow>``, which a person starts for a plan from a list; in markdown."""
     return "\n\n".join(
@@ -64,7 +71,7 @@ def by_hand(spec: FleetSpec, flow: str, first_line: str) -> str:
             f"**How.** **Run**, then **Custom run**; pick one of the {len(spec.plans)} plans of fleet "
             f"**{spec.fleet}**; **Submit**. The list is that of fleet.yaml.",
             _WHAT_IT_LEAVES.format(key=f"PLAN-{flow}", what="what was found, in numbers"),
-            _ENDS,
+            _RECOVERY_ENDS if flow == "recovery" else _ENDS,
         )
     )
 

@@ -18,12 +18,13 @@ from deployments.apply.things import Thing
 from flows.backup import backup
 from flows.deadline import deadline
 from flows.escalation import acknowledge, escalation
+from flows.recovery import recovery
 from flows.replication import replication
 from flows.retention import retention
 from flows.verification import verification
 
 SORT = "deployment"
-BY_HAND: tuple[Flow[..., Any], ...] = (backup, verification)
+BY_HAND: tuple[Flow[..., Any], ...] = (backup, verification, recovery)
 """Started by a person, for a plan picked from a list."""
 FOR_ALL: tuple[Flow[..., Any], ...] = (retention, replication)
 """On a schedule of the fleet's, over all plans or some."""

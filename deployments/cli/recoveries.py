@@ -1,11 +1,12 @@
 """``backproof recovery``: what recoveries there were, what is to be said of them, and what they left."""
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
 from deployments.cli import exits, speaking
-from deployments.cli.recovering import confirm, found, local, say_report, user
+from deployments.cli.recovering import confirm, found, say_report, user
 from deployments.cli.session import Session, pass_session
 from deployments.cli.wording import moment
 
@@ -23,13 +24,11 @@ def recovery_command() -> None:
 @pass_session
 def list_command(session: Session, plan: str) -> int:
     """Every recovery of PLAN, newest first, and how it ended."""
-    from datetime import UTC, datetime
-
-    from backproof.recovery.context import places
+    from backproof.recovery.context import places, state_folder, surroundings
     from backproof.recovery.journal import WHOLE, journals
 
-    fleet = session.fleet(plan, warn=False)
-    known, doubts = journals(places(fleet, plan, local()), fleet.signer, plan, lambda: datetime.now(UTC))
+    fleet, around = session.fleet(plan, warn=False), surroundings(state_folder(os.environ))
+    known, doubts = journals(places(fleet, plan, around.local), fleet.signer, plan, around.now)
     for doubt in doubts:
         speaking.warn(doubt)
     asked = [each.facts(WHOLE, "opened") for each in known]

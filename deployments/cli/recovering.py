@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from backproof.recovery.opening import Proposal
     from backproof.recovery.report import RecoveryReport
     from backproof.recovery.run import Outcome
-    from backproof.stores import Store
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]
@@ -158,11 +156,11 @@ def _ended(session: Session, recovery: "Recovery", outcome: "Outcome", wanted: s
 def found(session: Session, plan: str | None, recovery_id: str) -> "tuple[Fleet, Recovery]":
     """A recovery by its id; every plan is asked where none is named."""
     from backproof.errors import NotFound
-    from backproof.recovery.context import Recovery, Surroundings, places
+    from backproof.recovery.context import Recovery, places, state_folder, surroundings
     from backproof.recovery.journal import find
 
     fleet = session.fleet(plan, warn=False)
-    around = Surroundings(local=local(), outputs=_state() / "outputs")
+    around = surroundings(state_folder(os.environ))
     refused: NotFound | None = None
     for name in [plan] if plan else list(fleet.spec.plans):
         try:
@@ -182,11 +180,10 @@ class _surroundings:
         self._progress = speaking.progress("restore", total)
 
     def __enter__(self) -> "Surroundings":
-        from backproof.recovery.context import Surroundings
+        from backproof.recovery.context import state_folder, surroundings
 
-        return Surroundings(
-            local=local(),
-            outputs=_state() / "outputs",
+        return surroundings(
+            state_folder(os.environ),
             tell=_tell(self._fleet, self._plan),
             say=speaking.note,
             progress=self._progress.__enter__(),
@@ -214,18 +211,6 @@ def _tell(fleet: "Fleet", plan: str) -> "Callable[[Message], tuple[str, ...]]":
         return tuple(told)
 
     return tell
-
-
-def _state() -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "backproof"
-
-
-def local() -> "Store":
-    """The folder of this machine for journals."""
-    from backproof.stores.local import LocalStore
-
-    return LocalStore("this machine", _state() / "recoveries")
 
 
 def user() -> str:

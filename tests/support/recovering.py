@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -95,6 +96,10 @@ class World:
         description["databases"]["shop-db"]["name"] = name
         description["plans"][PLAN].update(plan)
         folder = self.folder / name
+        for store in description["stores"].values():  # of its own: what is told of recoveries lies there too
+            own = folder / Path(store["path"]).name
+            shutil.copytree(store["path"], own)
+            store["path"] = str(own)
         application = Application(folder / "application")
         description["plans"][PLAN]["application"] = application.spec(**plan.pop("application", {}))
         file = folder / "fleet.yaml"

@@ -1,0 +1,94 @@
+"""The flow ``recovery``: put a backup in the place of a plan's live database, once somebody has approved it."""
+
+from typing import Literal
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from prefect.states import Cancelled, Completed, Failed
+from pydantic import Field
+
+from backproof.recovery.report import publish as published
+from backproof.recovery.run import carry_out
+from flows.fields import Accepted, BackupId, Before, HowTo, PlanName, Reason
+from flows.naming import run_name, tag
+from flows.recovery_summary import proposal_summary, recovery_summary
+from tasks.publish import publish
+from tasks.recover import Proposed, as_task, opened, proposed
+from tasks.stopping import stopping_cleanly
+
+RECOVERED = "backproof.recovery.ended"
+APPROVAL_SECONDS = 3600
+"""So long somebody may take to approve; afterwards the run ends, and nothing was touched."""
+
+
+class Approval(RunInput):
+    """Who agrees that the live database is replaced."""
+
+    database: str = Field(title="Name of the database that is replaced", description="Type it, to be sure.")
+    approve: Literal["no", "yes"] = Field(title="Replace it?")
+    approved_by: str = Field(title="Who you are", min_length=1)
+
+
+@flow(name="recovery", flow_run_name=run_name, persist_result=False, retries=0)
+def recovery(
+    plan: PlanName,
+    reason: Reason,
+    backup: BackupId = "latest",
+    before: Before = None,
+    mode: HowTo = "swap",
+    accept: Accepted = [],  # noqa: B006 — shown in a form
+) -> State:
+    """Put a backup in the place of a plan's live database. Asks for approval first; what was live is set aside.
+
+    Args:
+        plan: Whose database to replace.
+        reason: Why. It stands in the report.
+        backup: `latest` is the newest that is proven; or an id. Newer ones that are passed over are shown with why.
+        before: The newest proven backup from before that moment: of a corruption, a deletion, a breach. UTC.
+        mode: `swap` restores beside the live database and changes their places. `in-place` drops the live one first.
+        accept: Names of obstacles to go on in spite of, as a refused run has named them.
+
+    Returns:
+        ``Completed`` (recovered), ``Cancelled`` (refused, or nobody approved: nothing was touched) or ``Failed`` (taken
+        back, or nothing was changed; or taking it back failed). The data is a ``RecoveryReport`` as plain JSON.
+
+    Raises:
+        BackproofError: no backup fits, or the server can't be reached.
+    """
+    with stopping_cleanly():
+        tag(plan)
+        found = proposed.submit(plan, backup, before, mode).result()
+        publish.submit(f"{plan}-recovery", proposal_summary(found), "waits for approval", None, plan, {}).wait()
+        approval = _approval(found)
+        if isinstance(approval, str):
+            return Cancelled(message=f"{approval} Nothing was touched.")
+        under_way = opened(plan, found.backup, mode, reason, approval.approved_by, tuple(accept))
+        outcome = carry_out(under_way, as_task)
+        made, problems = published(under_way)
+        facts = {"plan": plan, "recovery": made.recovery, "result": outcome.result}
+        summary = recovery_summary(made, outcome, problems)
+        publish.submit(f"{plan}-recovery", summary, outcome.result, RECOVERED, plan, facts).wait()
+        data = made.model_dump(mode="json")
+        if outcome.result == "recovered":
+            left = [*outcome.problems, *problems]
+            name = "Degraded" if left else None
+            return Completed(name=name, message=f"{made.recovery} is done. {' '.join(left)}".strip(), data=data)
+        also = f" Taking it back failed: {outcome.also}" if outcome.also else ""
+        return Failed(message=f"{made.recovery}: {outcome.result}. {outcome.why}{also}", data=data)
+
+
+def _approval(found: Proposed) -> Approval | str:
+    """Who approved, or why nobody has."""
+    form = Approval.with_initial_data(description=proposal_summary(found))
+    try:
+        given = pause_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS)
+    except FlowPauseTimeout:
+        return f"Nobody approved within {APPROVAL_SECONDS // 60} minutes."
+    if given.approve != "yes":
+        return f"{given.approved_by} refused it."
+    if given.database.strip() != found.database:
+        return f"{given.approved_by} typed another name than {found.database}."
+    return Approval(database=given.database, approve=given.approve, approved_by=given.approved_by)

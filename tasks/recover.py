@@ -1,0 +1,99 @@
+"""Recover, as tasks: what would be done, the beginning of it, and a task for each of its steps."""
+
+import logging
+import os
+from datetime import UTC, datetime
+
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import Task
+
+from backproof.alarms import Message
+from backproof.fleet import Fleet
+from backproof.records import Record
+from backproof.recovery.context import Mode, Recovery, Surroundings, state_folder, surroundings
+from backproof.recovery.opening import Proposal, begin, propose
+from backproof.recovery.run import perform
+from backproof.recovery.steps import Step
+from blocks import load_fleet
+from blocks.notifications import tell
+from tasks import stopping
+from tasks.steps import log, step
+
+
+class Proposed(Record):
+    """What a recovery would do."""
+
+    plan: str
+    backup: str
+    taken_at: datetime
+    proven: bool
+    mode: Mode
+    database: str
+    lost: bool
+    loses_seconds: float
+    expected_seconds: float | None
+    plain_bytes: int
+    stores: tuple[str, ...]
+    obstacles: tuple[str, ...]
+    passed_over: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@step("propose a recovery of {plan}")
+def proposed(plan: str, backup: str, before: datetime | None, mode: Mode) -> Proposed:
+    """Choose a backup, and say what recovering it would mean. Changes nothing."""
+    found = _propose(load_fleet(plan), plan, backup, before, mode)
+    log(f"{found.backup.id} would replace {found.live.database}")
+    return Proposed(
+        plan=plan,
+        backup=found.backup.id,
+        taken_at=found.backup.taken_at,
+        proven=found.backup.proven_at is not None,
+        mode=mode,
+        database=found.live.database,
+        lost=found.lost,
+        loses_seconds=found.loses.total_seconds(),
+        expected_seconds=found.expected.total_seconds() if found.expected else None,
+        plain_bytes=found.manifest.plain_bytes,
+        stores=found.stores,
+        obstacles=tuple(f"{each.kind} {each.name}: {each.what} {each.remedy}" for each in found.obstacles),
+        passed_over=found.passed_over,
+        warnings=found.warnings,
+    )
+
+
+def opened(plan: str, backup: str, mode: Mode, reason: str, by: str, accepted: tuple[str, ...]) -> Recovery:
+    """A recovery whose beginning is written down."""
+    fleet = load_fleet(plan)
+    return begin(
+        fleet, _propose(fleet, plan, backup, None, mode), _around(fleet, plan), reason=reason, by=by, accepted=accepted
+    )
+
+
+def as_task(recovery: Recovery, one: Step) -> None:
+    """Carry out one step of a recovery, as a task of its own. It is tried again inside, by what its journal says."""
+    Task(
+        lambda: perform(recovery, one),
+        name=one.name,
+        task_run_name=one.title,
+        retries=0,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )()
+
+
+def _propose(fleet: Fleet, plan: str, backup: str, before: datetime | None, mode: Mode) -> Proposal:
+    return propose(fleet, plan, datetime.now(UTC), backup, before, mode=mode)
+
+
+def _around(fleet: Fleet, plan: str) -> Surroundings:
+    targets = fleet.plan(plan).notify.failure or fleet.spec.notify.failure
+
+    def told(message: Message) -> tuple[str, ...]:
+        refused = {target: tell(fleet.spec, target, message.subject, message.body) for target in targets}
+        for target, why in refused.items():
+            if why:
+                log(f"{target} was not told: {why}", logging.WARNING)
+        return tuple(target for target, why in refused.items() if why is None)
+
+    return surroundings(state_folder(os.environ), tell=told, say=log, now=stopping.now, jobs=os.cpu_count() or 1)
