@@ -30,6 +30,10 @@ from backproof.operations.prune import prune
 from backproof.operations.replicate import bring, survey
 from backproof.operations.restore import restore
 from backproof.operations.seal import seal
+from backproof.recovery.context import Recovery, Surroundings, places, surroundings
+from backproof.recovery.journal import journals
+from backproof.recovery.opening import begin, propose
+from backproof.recovery.run import carry_out
 from tests.support.fleets import PLAN
 
 EVENTS = frozenset(
@@ -70,6 +74,27 @@ def run_prune(fleet: Fleet, progress: Progress) -> None:
     assert not pruned.problems, pruned.problems
 
 
+def run_recovery(fleet: Fleet, progress: Progress) -> None:
+    """Go on with the one that has not ended; else begin one, of the newest daily backup."""
+    around = state_of(fleet)
+    known, _ = journals(places(fleet, PLAN, around.local), fleet.signer, PLAN, around.now)
+    under_way = next((each for each in known if each.closed is None), None)
+    recovery = Recovery(fleet, under_way, around) if under_way else begun(fleet, around)
+    outcome = carry_out(recovery)
+    assert outcome.result == "recovered", outcome
+
+
+def begun(fleet: Fleet, around: Surroundings) -> Recovery:
+    mode = "in-place" if fleet.spec.fleet == "in-place" else "swap"
+    return begin(fleet, propose(fleet, PLAN, around.now(), mode=mode), around, reason="a test", by="tester")
+
+
+def state_of(fleet: Fleet) -> Surroundings:
+    """The machine's own folder lies beside the plan's first store."""
+    folder = Path(fleet.stores(PLAN)[0].location()).parent / "state"
+    return surroundings(folder, sleep=lambda _: None)
+
+
 def beside(fleet: Fleet) -> str:
     """The database that a restore makes."""
     return f"{fleet.target(PLAN).database}_beside"
@@ -82,6 +107,7 @@ OPERATIONS = {
     "restore": run_restore,
     "replicate": run_replication,
     "prune": run_prune,
+    "recover": run_recovery,
 }
 
 

@@ -94,7 +94,6 @@ class World:
         name = f"live_{os.getpid()}_{next(_numbers)}"
         description = json.loads(json.dumps(self.description))
         description["databases"]["shop-db"]["name"] = name
-        description["plans"][PLAN].update(plan)
         folder = self.folder / name
         for store in description["stores"].values():  # of its own: what is told of recoveries lies there too
             own = folder / Path(store["path"]).name
@@ -102,6 +101,8 @@ class World:
             store["path"] = str(own)
         application = Application(folder / "application")
         description["plans"][PLAN]["application"] = application.spec(**plan.pop("application", {}))
+        description["fleet"] = plan.pop("fleet", "tests")
+        description["plans"][PLAN].update(plan)
         file = folder / "fleet.yaml"
         file.write_text(json.dumps(description))
         fleet = built(description, folder)
