@@ -9,8 +9,9 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
               pieces, lines, patience (its rows)  globals, inventory (the catalogue)
               characters, events, places (what it can't carry, or not write)
     text      names, lexer, shapes (statements)  text (entries)  definition (of a table)  rewrite (the own name)
-    restore   restore, restoring  keys (added last)  load, bulk (rows)  select, calls (some tables)  guard  sessions
-              provide, database, unfinished, digest
+    restore   restore, restoring, creating  keys (added last)  load, bulk (rows)  select, calls (some tables)  guard
+              sessions  provide, database, unfinished, digest
+    exchange  exchange  moving (tables)  belongings (all else)  marker (how far it came)  obstacles
     servers   binaries, server, system_tables, scratch
     rights    privileges, sight, findings, grants
 """
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from backproof.engines import Engine, Entry, Grants, Progress, Source, no_progress
-from backproof.records import Finding, Lack, Manifest, Table, Target
+from backproof.records import Exchange, Finding, Lack, Manifest, Obstacle, Place, Table, Target
 
 if TYPE_CHECKING:
     from backproof.engines.mysql.dump import MysqlDump
@@ -128,6 +129,48 @@ class MySQL:
         from backproof.engines.mysql.database import drop
 
         drop(target)
+
+    def exists(self, target: Target) -> bool:
+        """Whether there is such a schema."""
+        from backproof.engines.mysql.database import exists
+
+        return exists(target)
+
+    def recovery_lock(self, target: Target, plan: str) -> AbstractContextManager[None]:
+        """A named lock of the server, held by a connection to no schema."""
+        from backproof.engines.mysql.lock import recovery_lock
+
+        return recovery_lock(target, plan)
+
+    def obstacles(self, target: Target) -> list[Obstacle]:
+        """What keeps the live schema from being exchanged."""
+        from backproof.engines.mysql.obstacles import obstacles
+
+        return obstacles(target)
+
+    def plan_exchange(self, target: Target, incoming: str, outgoing: str, source: Source) -> Exchange:
+        """The code of both schemas, which a rename does not carry."""
+        from backproof.engines.mysql.exchange import plan_exchange
+
+        return plan_exchange(target, incoming, outgoing, source)
+
+    def exchange(self, target: Target, exchange: Exchange) -> None:
+        """All tables in one RENAME TABLE."""
+        from backproof.engines.mysql.exchange import exchange as put
+
+        put(target, exchange)
+
+    def undo(self, target: Target, exchange: Exchange) -> None:
+        """All tables back in one RENAME TABLE."""
+        from backproof.engines.mysql.exchange import undo
+
+        undo(target, exchange)
+
+    def exchanged(self, target: Target, exchange: Exchange) -> Place:
+        """A table of ours tells."""
+        from backproof.engines.mysql.exchange import exchanged
+
+        return exchanged(target, exchange)
 
     def export(self, source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
         """Plain SQL for the stock client."""

@@ -2,10 +2,12 @@
 
 import re
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pymysql
 from pymysql.connections import Connection
@@ -77,6 +79,9 @@ _REMEDIES: dict[type[BackproofError], str] = {
 }
 
 
+_open: "WeakKeyDictionary[Connection, tuple[str, int]]" = WeakKeyDictionary()
+_lock = threading.Lock()
+
 _TRUST = "SET GLOBAL log_bin_trust_function_creators = 1 there: a server with a binary log refuses such code."
 _REMEDIES_BY_NUMBER = {1418: _TRUST, 1419: f"{_TRUST} Or use an account with SUPER."}
 
@@ -118,6 +123,8 @@ def connect(target: Target, *, autocommit: bool = True, database: bool = True, l
             f"cannot connect to {target}: {error.strerror or error}", _REMEDIES[ConfigurationError]
         ) from None
     _keep_alive(connection)
+    with _lock:
+        _open[connection] = _place_of(target)
     return connection
 
 
@@ -133,6 +140,18 @@ def connected(target: Target, *, autocommit: bool = True, database: bool = True)
         close(connection)
 
 
+def own_sessions(target: Target) -> frozenset[int]:
+    """The server's numbers of this process's connections to a target's server, whatever their schema."""
+    here = _place_of(target)
+    with _lock:
+        return frozenset(number_of(each) for each, place in _open.items() if place == here and each.open)
+
+
+def number_of(connection: Connection) -> int:
+    """The number by which a server knows a session."""
+    return int(connection.thread_id())  # type: ignore[no-untyped-call]
+
+
 def close(connection: Connection) -> None:
     """End a connection, whatever its state; raises nothing."""
     with suppress(pymysql.Error, OSError):
@@ -142,7 +161,7 @@ def close(connection: Connection) -> None:
 def cancel(target: Target, connection: Connection) -> None:
     """Interrupt what the server does on a connection, from another thread; the connection stays; raises nothing."""
     with suppress(BackproofError), connected(target, database=False) as other:
-        other.query(f"KILL QUERY {connection.thread_id()}")  # type: ignore[no-untyped-call]
+        other.query(f"KILL QUERY {number_of(connection)}")
 
 
 def rows(connection: Connection, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -228,6 +247,10 @@ def scrubbed(text: str) -> str:
         # A quote that is not closed: the message was cut.
         text = re.sub(r"(?<!\w)'(?!…').*(?<!…)$", "'…", text) if text.count("'") % 2 else text
     return text[:300]
+
+
+def _place_of(target: Target) -> tuple[str, int]:
+    return target.host, target.port
 
 
 def _place(target: Target) -> dict[str, Any]:

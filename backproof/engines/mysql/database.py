@@ -30,6 +30,26 @@ _CONTENT = """
 """
 
 
+def exists(target: Target) -> bool:
+    """Whether there is such a schema.
+
+    Raises:
+        ConnectionLost, AccessDenied: the server can't be asked.
+    """
+    with connected(target, database=False) as connection:
+        return is_there(connection, target.database)
+
+
+def is_there(connection: "Connection[pymysql.cursors.Cursor]", name: str) -> bool:
+    """The same, asked on a connection."""
+    return bool(rows(connection, "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s", [name]))
+
+
+def content(connection: "Connection[pymysql.cursors.Cursor]", name: str) -> set[str]:
+    """The names of all that is in a schema."""
+    return {each for (each,) in rows(connection, _CONTENT, [name] * 3)}
+
+
 def create(target: Target, manifest: Manifest) -> bool:
     """Make ``target.database`` with the character set and collation of the archive's; an empty one is used as it is.
 
@@ -43,9 +63,9 @@ def create(target: Target, manifest: Manifest) -> bool:
     name = target.database
     _check_name(name)
     with connected(target, database=False) as connection:
-        if rows(connection, "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s", [name]):
+        if is_there(connection, name):
             begun = marks(connection, name)
-            found = {each for (each,) in rows(connection, _CONTENT, [name] * 3)}
+            found = content(connection, name)
             if begun and found - {*begun}:
                 raise AlreadyExists(
                     f"schema {name} holds a restore that has not finished",
@@ -60,12 +80,19 @@ def create(target: Target, manifest: Manifest) -> bool:
 
 def create_statement(name: str, manifest: Manifest) -> str:
     """CREATE DATABASE with all that the archive's schema has of its own."""
-    settings = manifest.database.settings
+    return " ".join(["CREATE DATABASE", quote_ident(name), *own(manifest.database.settings)])
+
+
+def own(settings: Mapping[str, Any], again: bool = False) -> list[str]:
+    """What CREATE and ALTER DATABASE say of a schema's settings.
+
+    Args:
+        again: whether it may have others by now, which these replace.
+    """
     words = {"CHARACTER SET": settings.get("charset"), "COLLATE": settings.get("collation")}
     chosen = [f"{word} {quote_ident(str(value))}" for word, value in words.items() if value]
-    if comment := settings.get("comment"):
-        chosen.append(f"COMMENT {quote_literal(str(comment))}")
-    return " ".join(["CREATE DATABASE", quote_ident(name), *chosen])
+    comment = settings.get("comment")
+    return [*chosen, f"COMMENT {quote_literal(str(comment))}"] if comment or (again and comment is not None) else chosen
 
 
 def apply_globals(target: Target, manifest: Manifest) -> list[str]:
@@ -74,18 +101,23 @@ def apply_globals(target: Target, manifest: Manifest) -> list[str]:
     Returns:
         What could not be applied and why, a sentence each; the rest is.
     """
-    failed = []
     with connected(target) as connection:
-        with suppress(pymysql.Error):  # MySQL knows no such mode, and never does so
-            # Else a GRANT to who is not there makes an account without a password.
-            rows(connection, "SET SESSION sql_mode = 'NO_AUTO_CREATE_USER'")
-        for what, statement in _grants(target.database, manifest.database.globals):
-            try:
-                rows(connection, statement)
-            except pymysql.Error as error:
-                if not connection.open:
-                    raise
-                failed.append(f"{what} could not be applied: {message(error)}")
+        return give(connection, target.database, manifest.database.globals)
+
+
+def give(connection: "Connection[pymysql.cursors.Cursor]", schema: str, found: Mapping[str, Any]) -> list[str]:
+    """Grant what ``globals`` says, as far as it goes; what could not be is told, a sentence each."""
+    failed = []
+    with suppress(pymysql.Error):  # MySQL knows no such mode, and never does so
+        # Else a GRANT to who is not there makes an account without a password.
+        rows(connection, "SET SESSION sql_mode = 'NO_AUTO_CREATE_USER'")
+    for what, statement in _grants(schema, found):
+        try:
+            rows(connection, statement)
+        except pymysql.Error as error:
+            if not connection.open:
+                raise
+            failed.append(f"{what} could not be applied: {message(error)}")
     return failed
 
 
@@ -108,10 +140,15 @@ def drop(target: Target) -> None:
                     rows(connection, f"KILL {int(number)}")
         rows(connection, f"SET SESSION lock_wait_timeout = {_WAIT_SECONDS}")
         rows(connection, f"DROP DATABASE IF EXISTS {quote_ident(target.database)}")
-        with suppress(pymysql.Error):  # who may not look gave no rights either
-            for place, grantee in [*_rights_on(connection, target.database)]:
-                rows(connection, f"REVOKE GRANT OPTION ON {place} FROM {grantee}")
-                rows(connection, f"REVOKE ALL PRIVILEGES ON {place} FROM {grantee}")
+        forget_rights(connection, target.database)
+
+
+def forget_rights(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> None:
+    """Revoke all rights on a schema that is gone, as far as this account may."""
+    with suppress(pymysql.Error):  # who may not look gave no rights either
+        for place, grantee in [*_rights_on(connection, schema)]:
+            rows(connection, f"REVOKE GRANT OPTION ON {place} FROM {grantee}")
+            rows(connection, f"REVOKE ALL PRIVILEGES ON {place} FROM {grantee}")
 
 
 def _rights_on(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> Iterator[tuple[str, str]]:

@@ -29,3 +29,19 @@ def lock(target: Target, plan: str) -> Iterator[None]:
                 f"another run holds the lock of plan {plan}", "Wait for it to end; one run writes a plan at a time."
             )
         yield
+
+
+@contextmanager
+def recovery_lock(target: Target, plan: str) -> Iterator[None]:
+    """Hold the lock of a plan's recovery, by a connection to no schema: it lasts while schemas come and go.
+
+    Raises:
+        Busy: somebody else holds it.
+        ConnectionLost, AccessDenied: the server can't be reached.
+    """
+    name = "backproof recovery " + hashlib.sha256(f"{target.database}\0{plan}".encode()).hexdigest()[:40]
+    with connected(target, database=False) as connection:
+        connection.query(f"SET SESSION wait_timeout = {_ONE_YEAR}")
+        if rows(connection, "SELECT GET_LOCK(%s, 0)", [name]) != [(1,)]:
+            raise Busy(f"a recovery of plan {plan} is under way", "Wait for it to end, or resume it where it was left.")
+        yield

@@ -224,6 +224,18 @@ def consistent_point(target: Target, lock_seconds: float = LOCK_SECONDS) -> Iter
         yield point
 
 
+@contextmanager
+def present_point(target: Target) -> Iterator[Point]:
+    """What looks like a point, and is the present: for definitions alone, where nobody is to be held up.
+
+    Raises:
+        AccessDenied, NotFound, ConnectionLost: the schema can't be reached.
+    """
+    with ExitStack() as stack, _ours():
+        connection = _session(stack, target, LOCK_SECONDS)
+        yield Point(target, connection, connection, inventory.take(connection, target.database))
+
+
 def _session(stack: ExitStack, target: Target, lock_seconds: float) -> Connection:
     connection = stack.enter_context(connect.connected(target))
     version = str(connect.rows(connection, "SELECT VERSION()")[0][0])

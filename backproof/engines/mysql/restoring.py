@@ -1,28 +1,23 @@
 """One restore on its way, step by step: tables, rows and keys side by side, foreign keys, then all that runs code."""
 
-import re
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 
 import pymysql
 from pymysql.connections import Connection
 
 from backproof.engines import Entry, Progress, Source
+from backproof.engines.mysql.creating import Creating
 from backproof.engines.mysql.definition import Definition, divided
 from backproof.engines.mysql.guard import permitted
 from backproof.engines.mysql.keys import Deferred, deferred, is_whole, parents
 from backproof.engines.mysql.load import Filling, Taking, load
 from backproof.engines.mysql.names import quote_ident, spell, unspell
-from backproof.engines.mysql.rewrite import disabled, moved
+from backproof.engines.mysql.rewrite import moved
 from backproof.engines.mysql.select import FRAME, Selection, create_of
 from backproof.engines.mysql.sessions import Sessions, execute
-from backproof.errors import AccessDenied, RestoreFailed
 from backproof.parallel.schedule import Schedule, Step
 from backproof.records import Target
-
-_LAST_DAYS = re.compile(rb"(?:\bAT|\bENDS) '((?:19[7-9]|20[0-3])\d-\d\d-\d\d) ")
 
 _SMALL_BYTES = 64 * 1024
 """Of rows: below, keys are made with the table, which costs less than to alter it."""
@@ -122,65 +117,18 @@ class Restoring:
         self._sessions.together([work] * self._jobs)
 
     def finish(self, events_run: bool) -> None:
-        """Triggers, routines, views and events, in the order that is right.
-
-        The dump tool writes views by name: one WITH CHECK OPTION may come before the view that it checks with. So a
-        view that is refused is tried again when the others are there.
-        """
-
-        def work(connection: "Connection[pymysql.cursors.Cursor]") -> None:
-            refused: list[Entry] = []
-            for entry in self._selection.finish:
-                self._sessions.check()
-                tamed = entry if events_run else self._tamed(entry)
-                if not self._created(connection, tamed, must=entry.kind != "VIEW"):
-                    refused.append(entry)
-                self._progress(len(entry.text))
-            while refused:
-                again = [entry for entry in refused if not self._created(connection, entry, must=False)]
-                if len(again) == len(refused):
-                    self._created(connection, again[0], must=True)
-                refused = again
-
-        self._sessions.together([work])
-
-    def _created(self, connection: "Connection[pymysql.cursors.Cursor]", entry: Entry, must: bool) -> bool:
-        """Whether the server took it; one that it refuses is an error where it ``must``."""
-        try:
-            if entry.kind == "EVENT":
-                self._set_clock(connection, b"%d" % self._before(entry).timestamp())
-            for sql in self._statements(entry):
-                execute(connection, sql, entry.key)
-            if entry.kind == "EVENT":
-                self._set_clock(connection, b"DEFAULT")
-        except RestoreFailed:
-            if must:
-                raise
-            for setting in self._settings:  # what the entry has set, it did not set back
-                execute(connection, setting, "the session settings")
-            return False
-        return True
-
-    def _before(self, entry: Entry) -> datetime:
-        """A moment at which an event has not ended yet: one that is disabled may be there long after its time."""
+        """Triggers, routines, views and events; beside a live schema no event runs."""
+        entries = self._selection.finish
         taken_at = self._source.manifest.database.taken_at
-        times = [taken_at]
-        for day in _LAST_DAYS.findall(entry.text):
-            with suppress(ValueError):  # it need not be a date: bodies say what they like
-                times.append(datetime.strptime(day.decode(), "%Y-%m-%d").replace(tzinfo=UTC) - timedelta(days=1))
-        return min(times)
-
-    def _set_clock(self, connection: "Connection[pymysql.cursors.Cursor]", moment: bytes) -> None:
-        """An event whose time has passed by now would be dropped as it is created, and without a word."""
-        with suppress(RestoreFailed, AccessDenied):  # some servers let nobody
-            execute(connection, b"SET SESSION timestamp = " + moment, "the session's clock")
-
-    def _tamed(self, entry: Entry) -> Entry:
-        """An event beside a live schema does not run."""
-        if entry.kind != "EVENT":
-            return entry
-        self.left_out.append(f"{entry.key} was restored disabled, since it would run beside the live schema")
-        return disabled(entry)
+        creating = Creating(self._target.database, self._settings, taken_at, events_run=events_run)
+        self._sessions.together(
+            [lambda connection: creating.create(connection, entries, self._sessions.check, self._progress)]
+        )
+        self.left_out += [
+            f"{entry.key} was restored disabled, since it would run beside the live schema"
+            for entry in entries
+            if entry.kind == "EVENT" and not events_run
+        ]
 
     def analyze(self) -> None:
         """Statistics for the planner."""

@@ -67,6 +67,18 @@ def begin(
     return definitions, runs
 
 
+def definitions_alone(point: Point, tool: Program) -> bytes:
+    """All definitions of a schema, as of now.
+
+    Raises:
+        DumpFailed, Busy: as the tool says.
+    """
+    with dumptool.option_file(point.target, tool.flavour) as options:
+        argv = dumptool.definitions(tool.path, tool.flavour, options, point.target.database)
+        with subprocesses.stream(argv, env=dumptool.ENVIRONMENT) as running:
+            return whole_text(running)
+
+
 def whole_text(definitions: subprocesses.Running) -> bytes:
     """All that the run of the definitions writes.
 

@@ -1,0 +1,159 @@
+"""What a schema has beside its tables, and loses where they move: code, and rights on routines.
+
+It is read as the dump tool writes it, kept as JSON, and made again where the tables went. Recorded is what is so while
+applications use it: with events as they were.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pymysql
+from pydantic import JsonValue
+from pymysql.connections import Connection
+
+from backproof.engines import Entry, Source
+from backproof.engines.mysql import binaries, inventory
+from backproof.engines.mysql.connect import connected
+from backproof.engines.mysql.creating import Creating
+from backproof.engines.mysql.dump import expect_end, expect_sight
+from backproof.engines.mysql.globals import read_globals, read_settings
+from backproof.engines.mysql.inventory import Catalogue
+from backproof.engines.mysql.names import spell
+from backproof.engines.mysql.point import present_point
+from backproof.engines.mysql.runs import definitions_alone
+from backproof.engines.mysql.select import FRAME
+from backproof.engines.mysql.sessions import execute
+from backproof.engines.mysql.text import entries, preamble_settings, split_definitions
+from backproof.errors import Busy
+from backproof.records import Record, Target
+
+_KINDS = ("VIEW ", "TRIGGER ", "PROCEDURE ", "FUNCTION ", "PACKAGE ", "EVENT ")
+_ROUTINES = ("PROCEDURE ", "FUNCTION ", "PACKAGE ")
+_SETTINGS = (
+    b"SET SESSION lock_wait_timeout = 60, innodb_lock_wait_timeout = 60",
+    b"/*M!100101 SET SESSION max_statement_time = 0 */",
+)
+
+
+class Belongings(Record):
+    """What is recorded of one schema. Text is bytes, a character each."""
+
+    settings: dict[str, JsonValue]
+    """Its character set, collation and comment, as in ``globals``."""
+    rights: dict[str, dict[str, list[str]]]
+    """Of each routine (``PROCEDURE pr``): account to rights. The server forgets them with it."""
+    first: tuple[str, ...]
+    """Statements that every session runs first."""
+    texts: tuple[str, ...]
+    """Finish sections that divide alone."""
+    objects: dict[str, str]
+    """Entry key to what changes when the object does; empty where it comes from an archive."""
+    taken_at: datetime
+
+    @classmethod
+    def of_schema(cls, target: Target) -> "Belongings":
+        """What a schema has now.
+
+        Raises:
+            Busy: it changed meanwhile.
+            AccessDenied, DumpFailed, MissingTool: as for a dump.
+        """
+        with present_point(target) as point:
+            expect_sight(point)
+            expect_end(point)
+            tool = binaries.best("dump", point.flavour, point.version, ())
+            before = _of(point.catalogue)
+            text = definitions_alone(point, tool)
+            if _of(point.now()) != before:
+                raise Busy("code of the schema changed while it was read", "Try again when that has ended.")
+            ignore_case = point.rows("SELECT @@lower_case_table_names") != [(0,)]
+            schema, finish = split_definitions(text, target.database, ignore_case)
+            found, _ = read_globals(point)
+            ((now,),) = point.rows("SELECT UTC_TIMESTAMP()")
+            return cls(
+                settings=read_settings(point),
+                rights=_rights(found, before),
+                first=tuple(map(_text, preamble_settings(schema))),
+                texts=(_text(finish),),
+                objects=before,
+                taken_at=now.replace(tzinfo=UTC),
+            )
+
+    @classmethod
+    def of_source(cls, source: Source) -> "Belongings":
+        """What an archive's schema had."""
+        database = source.manifest.database
+        first = next((source.read(member) for member in source.manifest.members if member.section == "schema"), b"")
+        texts = [source.read(member) for member in source.manifest.members if member.section == "finish"]
+        keys = [entry.key for text in texts for entry in entries(text) if entry.kind not in FRAME]
+        return cls(
+            settings=database.settings,
+            rights=_rights(database.globals, keys),
+            first=tuple(map(_text, preamble_settings(first))),
+            texts=tuple(map(_text, texts)),
+            objects=dict.fromkeys(keys, ""),
+            taken_at=database.taken_at,
+        )
+
+    def with_rights_of(self, live: "Belongings") -> "Belongings":
+        """Rights stay with the name: routines that are live keep theirs, others bring their own."""
+        return self.model_copy(update={"rights": {**self.rights, **live.rights}})
+
+    def unknown(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> list[str]:
+        """Keys of code in a schema that is not recorded here."""
+        return sorted(_keys(connection, schema).keys() - self.objects.keys())
+
+    def changes(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> list[str]:
+        """Keys of what is not in a schema as it is recorded here."""
+        now = _keys(connection, schema)
+        return sorted(key for key in now.keys() | self.objects.keys() if now.get(key) != self.objects.get(key))
+
+    def make(self, target: Target, events_run: bool) -> None:
+        """Create in ``target.database`` whatever of the code is not there.
+
+        Raises:
+            RestoreFailed: the server refused something; it is named.
+        """
+        settings = [*(each.encode("latin-1") for each in self.first), *_SETTINGS]
+        creating = Creating(target.database, settings, self.taken_at, events_run=events_run, over=False)
+        with connected(target) as connection:
+            there = _keys(connection, target.database)
+            missing = [entry for entry in self._entries() if entry.key not in there]
+            for setting in settings if missing else ():
+                execute(connection, setting, "the session settings")
+            creating.create(connection, missing)
+
+    def routine_rights(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, Any]:
+        """Rights on those routines that a schema has, as ``globals`` spells them."""
+        there = _keys(connection, schema)
+        accounts: dict[str, Any] = {}
+        for routine, held in self.rights.items():
+            for account, rights in held.items() if routine in there else ():
+                accounts.setdefault(account, {"routines": {}})["routines"][routine] = rights
+        return {"accounts": accounts}
+
+    def _entries(self) -> Iterator[Entry]:
+        found = (entry for text in self.texts for entry in entries(text.encode("latin-1")))
+        return (entry for entry in found if entry.kind not in FRAME)
+
+
+def _keys(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, str]:
+    return {f"{kind} {spell(name)}": state for kind, name, state in inventory.code(connection, schema)}
+
+
+def _of(catalogue: Catalogue) -> dict[str, str]:
+    code = (key for key in catalogue.objects if key.startswith(_KINDS) and not key.startswith("VIEW COLUMNS "))
+    return {key: catalogue.objects[key] for key in code}
+
+
+def _rights(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    rights: dict[str, dict[str, list[str]]] = {key: {} for key in keys if key.startswith(_ROUTINES)}
+    for account, held in {**(found.get("accounts") or {}), **(found.get("roles") or {})}.items():
+        for routine, named in (held.get("routines") or {}).items():
+            rights.setdefault(routine, {})[account] = list(named)
+    return rights
+
+
+def _text(text: bytes) -> str:
+    return text.decode("latin-1")

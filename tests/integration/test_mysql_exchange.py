@@ -1,0 +1,440 @@
+"""An exchange of schemas on real MariaDB: all that can be in one, deaths at every statement, and who is in the way."""
+
+import itertools
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import pymysql
+import pytest
+
+from backproof.engines.mysql import ENGINE, moving
+from backproof.engines.mysql.names import quote_ident
+from backproof.errors import AlreadyExists, Busy, ConfigurationError
+from backproof.records import Exchange, Obstacle, Target
+from tests.support.mariadb_fixtures import FreshAccount, connection, execute, schemas
+from tests.support.round_trip import MemorySource, compared, taken
+
+RICH = """
+CREATE SEQUENCE numbers START WITH 100 INCREMENT BY 3 NOCACHE;
+CREATE TABLE t (id bigint DEFAULT NEXTVAL(numbers) PRIMARY KEY, b varchar(100), up bigint, KEY (up),
+    CONSTRAINT itself FOREIGN KEY (up) REFERENCES t (id));
+CREATE TABLE one (id int PRIMARY KEY, other int, KEY (other));
+CREATE TABLE two (id int PRIMARY KEY, other int, FOREIGN KEY (other) REFERENCES one (id) ON DELETE CASCADE);
+ALTER TABLE one ADD CONSTRAINT to_two FOREIGN KEY (other) REFERENCES two (id) ON DELETE SET NULL;
+CREATE TABLE log (at timestamp(6) DEFAULT current_timestamp(6), what varchar(90)) ENGINE = MyISAM;
+CREATE TABLE g (id int PRIMARY KEY, a int, b int AS (a * 2) STORED, d int AS (a + 1) VIRTUAL, KEY (d));
+CREATE TABLE p (id int, at date, KEY (id)) PARTITION BY RANGE (YEAR(at))
+    (PARTITION old VALUES LESS THAN (2020), PARTITION new VALUES LESS THAN MAXVALUE);
+CREATE TABLE v (id int PRIMARY KEY, a int) WITH SYSTEM VERSIONING;
+CREATE TABLE f (id int PRIMARY KEY, a text, FULLTEXT KEY (a));
+CREATE TABLE `we ird``"'; DROP` (`col ``"` int);
+INSERT INTO t (b) VALUES ('x'), ('y'); UPDATE t SET up = 100;
+INSERT INTO one VALUES (1, NULL); INSERT INTO two VALUES (1, 1); UPDATE one SET other = 1;
+INSERT INTO g (id, a) SELECT seq, seq FROM seq_1_to_9;
+INSERT INTO p SELECT seq, '2019-01-01' + INTERVAL seq * 20 DAY FROM seq_1_to_50;
+INSERT INTO v VALUES (1, 1); UPDATE v SET a = 2; INSERT INTO f VALUES (1, 'some words');
+CREATE FUNCTION twice(x int) RETURNS int DETERMINISTIC RETURN 2 * x;
+CREATE PROCEDURE note(IN what varchar(90)) MODIFIES SQL DATA INSERT INTO {schema}.log (what) VALUES (what);
+CREATE TRIGGER second BEFORE INSERT ON t FOR EACH ROW SET NEW.b = concat(NEW.b, '2');
+CREATE TRIGGER first BEFORE INSERT ON t FOR EACH ROW PRECEDES second SET NEW.b = concat(NEW.b, '1');
+CREATE TRIGGER third BEFORE INSERT ON t FOR EACH ROW FOLLOWS second SET NEW.b = concat(NEW.b, twice(1));
+CREATE TRIGGER noted AFTER INSERT ON t FOR EACH ROW CALL {schema}.note(NEW.b);
+CREATE VIEW z AS SELECT id, b FROM t; CREATE VIEW a AS SELECT id FROM z WITH CASCADED CHECK OPTION;
+CREATE VIEW m AS SELECT x.b, twice(t.id) AS twice FROM {schema}.z AS x JOIN {schema}.t USING (id);
+CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND STARTS '2030-01-01 00:00:00' DO INSERT INTO log (what) VALUES ('tick');
+CREATE EVENT off ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 00:00:00' DISABLE DO CALL {schema}.note('off');
+"""
+"""With history, which a dump does not carry, and qualifiers of its own."""
+
+SMALL = """
+CREATE SEQUENCE s; CREATE TABLE t (id bigint DEFAULT NEXTVAL(s) PRIMARY KEY, b int); INSERT INTO t (b) VALUES (1), (2);
+CREATE VIEW v AS SELECT b FROM t; CREATE PROCEDURE pr() SELECT 1;
+CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET NEW.b = NEW.b + 1;
+CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 00:00:00' DO DELETE FROM {schema}.t;
+"""
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A live schema that has gone on since its backup, and the backup beside it."""
+
+    live: Target
+    incoming: Target
+    outgoing: Target
+    source: MemorySource
+
+    def planned(self) -> Exchange:
+        plan = ENGINE.plan_exchange(self.live, self.incoming.database, self.outgoing.database, self.source)
+        return Exchange.model_validate_json(plan.model_dump_json())
+
+    def restored(self) -> None:
+        ENGINE.create(self.incoming, self.source.manifest)
+        assert [each for each in ENGINE.restore(self.source, self.incoming) if not each.startswith("EVENT")] == []
+
+    def expect(self, target: Target, source: MemorySource) -> None:
+        found = compared(ENGINE, source, taken(ENGINE, target), target)
+        assert [f"{each.object}: {each.what}" for each in found] == []
+
+
+@contextmanager
+def scenes(where: Target, script: str, since: str) -> Iterator[Scene]:
+    with schemas() as fresh:
+        live = fresh(where, name=f"live_{next(_numbers)}")
+        execute(live, script.replace("{schema}", live.database))
+        source = taken(ENGINE, live)
+        execute(live, since.replace("{schema}", live.database))
+        scene = Scene(live, live.to(f"{live.database}_new"), live.to(f"{live.database}_old"), source)
+        try:
+            scene.restored()
+            yield scene
+        finally:
+            ENGINE.drop(scene.incoming)
+            ENGINE.drop(scene.outgoing)
+
+
+@pytest.fixture
+def rich(mariadb: Target) -> Iterator[Scene]:
+    since = """
+        DELETE FROM two; INSERT INTO t (b) VALUES ('later'); DROP VIEW m;
+        CREATE VIEW m2 AS SELECT what FROM {schema}.log; DROP TRIGGER third;
+        ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_spanish_ci COMMENT 'as it was';
+        CREATE TABLE later (id bigint DEFAULT (NEXTVAL({schema}.numbers)), a int); INSERT INTO later (a) VALUES (1);
+    """
+    with scenes(mariadb, RICH, since) as scene:
+        yield scene
+
+
+@pytest.fixture
+def small(mariadb: Target) -> Iterator[Scene]:
+    with scenes(mariadb, SMALL, "DELETE FROM t; DROP VIEW v; CREATE VIEW w AS SELECT id FROM t") as scene:
+        yield scene
+
+
+def events(target: Target) -> list[tuple[str, str]]:
+    found = "SELECT EVENT_NAME, STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() ORDER BY 1"
+    return list(execute(target, found))
+
+
+def test_all_that_can_be_in_a_schema_is_live_as_it_was_and_back_as_it_was(rich: Scene) -> None:
+    before = taken(ENGINE, rich.live)
+    plan = rich.planned()
+    ENGINE.exchange(rich.live, plan)
+    rich.expect(rich.live, rich.source)
+    assert events(rich.live) == [("off", "DISABLED"), ("tick", "ENABLED")]
+    assert events(rich.outgoing) == [("off", "DISABLED"), ("tick", "DISABLED")]
+    assert execute(rich.live, "INSERT INTO t (b) VALUES ('z') RETURNING id, b") == [(106, "z122")]
+    assert execute(rich.live, "SELECT what FROM log ORDER BY at DESC LIMIT 1") == [("z122",)], "in its own table"
+    assert execute(rich.live, "SELECT twice FROM m WHERE b = 'z122'") == [(212,)]
+    assert execute(rich.outgoing, "SELECT count(*) FROM v FOR SYSTEM_TIME ALL") == [(2,)]
+    assert execute(rich.outgoing, "SELECT count(*) FROM m2") == [(1,)]
+    ((kept,),) = execute(rich.outgoing, "INSERT INTO later (a) VALUES (2) RETURNING id")
+    assert kept == 112, "what is set aside counts for itself"
+    with pytest.raises(pymysql.IntegrityError):
+        execute(rich.live, "INSERT INTO two VALUES (2, 77)")
+    execute(rich.outgoing, "DELETE FROM later WHERE a = 2; SET @x = SETVAL(numbers, 109)")
+    ENGINE.undo(rich.live, plan)
+    rich.expect(rich.live, before)
+    assert events(rich.live) == [("off", "DISABLED"), ("tick", "ENABLED")]
+    assert events(rich.incoming) == [("off", "DISABLED"), ("tick", "DISABLED")]
+    assert execute(rich.live, "SELECT count(*) FROM v FOR SYSTEM_TIME ALL") == [(2,)]
+    assert execute(rich.incoming, "SELECT count(*) FROM t") == [(3,)]
+
+
+def test_rights_stay_with_the_name_and_no_other_schema_is_opened(
+    small: Scene, mariadb: Target, fresh_account: FreshAccount
+) -> None:
+    name = quote_ident(small.live.database)
+    app = fresh_account(
+        small.live, f"SELECT (b), INSERT ON {name}.t", f"EXECUTE ON PROCEDURE {name}.pr", f"SELECT ON {name}.w"
+    )
+    before = taken(ENGINE, small.live)
+    plan = small.planned()
+    ENGINE.exchange(small.live, plan)
+    assert execute(app, "SELECT b FROM t") == [(1,), (2,)]
+    assert execute(app, "CALL pr()") == [(1,)]
+    for closed in (small.outgoing, small.incoming):
+        with pytest.raises(pymysql.Error, match="denied"):
+            execute(app.to(closed.database), "SELECT 1")
+    ENGINE.undo(small.live, plan)
+    assert execute(app, "CALL pr()") == [(1,)]
+    assert taken(ENGINE, small.live).manifest.database.globals == before.manifest.database.globals
+
+
+class Death(BaseException):
+    """The process is gone; nothing of it is caught."""
+
+
+_CHANGES = re.compile(r"\s*(CREATE|DROP|ALTER|RENAME|INSERT|COMMIT|GRANT|REVOKE|LOCK|UNLOCK)\b")
+
+
+class Dying:
+    """Dies as it is about to send the Nth statement that changes something."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = -1
+        self.sent: list[str] = []
+        query = pymysql.connections.Connection.query
+
+        def counted(made: object, sql: str | bytes, unbuffered: bool = False) -> object:
+            text = sql.decode("utf-8", "replace") if isinstance(sql, bytes) else sql
+            if _CHANGES.match(text):
+                if self.left == 0:
+                    raise Death
+                self.left -= 1
+                self.sent.append(text)
+            return query(made, sql, unbuffered)
+
+        monkeypatch.setattr(pymysql.connections.Connection, "query", counted)
+
+    def after(self, statements: int, act: Callable[[], None]) -> bool:
+        """Whether it died."""
+        self.left = statements
+        try:
+            act()
+        except Death:
+            return True
+        finally:
+            self.left = -1
+        return False
+
+
+def state(target: Target) -> list[object]:
+    """Enough of a schema to tell whether it is whole."""
+    schema = target.database
+    code = sorted((kind, name) for kind, name in execute(target.to(""), _CODE, (schema,) * 4))
+    tables = [name for (name,) in execute(target.to(""), _TABLES, (schema,))]
+    rows = [execute(target, "SELECT b FROM t ORDER BY id"), execute(target, "SELECT LASTVAL(s)")]
+    ((default,),) = execute(target.to(""), _DEFAULT, (schema,))
+    return [code, tables, rows, default.replace(schema, "…"), events(target)]
+
+
+_CODE = """
+    SELECT 'VIEW', TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s
+    UNION SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
+    UNION SELECT 'ROUTINE', ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
+    UNION SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s
+"""
+_TABLES = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s ORDER BY 1"
+_DEFAULT = """
+    SELECT COLUMN_DEFAULT FROM information_schema.COLUMNS
+    WHERE TABLE_SCHEMA = %s AND TABLE_NAME = 't' AND COLUMN_NAME = 'id'
+"""
+
+
+@pytest.mark.parametrize("then", ["exchange", "undo"])
+@pytest.mark.parametrize("way", ["exchange", "undo"])
+def test_whoever_dies_at_whichever_statement_another_finishes_or_undoes_it(
+    small: Scene, monkeypatch: pytest.MonkeyPatch, way: str, then: str
+) -> None:
+    plan = small.planned()
+    whole = {"before": state(small.live)}
+    ENGINE.exchange(small.live, plan)
+    whole["after"] = state(small.live)
+    if way == "exchange":
+        ENGINE.undo(small.live, plan)
+    assert whole["before"] != whole["after"]
+    dying = Dying(monkeypatch)
+    deaths = 0
+    for statements in itertools.count():
+        dying.sent.clear()
+        if not dying.after(statements, lambda: getattr(ENGINE, way)(small.live, plan)):
+            break
+        deaths += 1
+        for place, finish in (("after", ENGINE.exchange), ("before", ENGINE.undo)):
+            if place == ("after" if then == "exchange" else "before"):
+                finish(small.live, plan)
+                assert ENGINE.exchanged(small.live, plan) == place, (statements, dying.sent)
+                assert state(small.live) == whole[place], (statements, dying.sent)
+        if way == then:
+            # What destroys is done once, whoever does it.
+            destroyed = [sql for sql in dying.sent if sql.startswith(("DROP", "RENAME"))]
+            assert len(destroyed) == len(set(destroyed)), destroyed
+            getattr(ENGINE, "undo" if way == "exchange" else "exchange")(small.live, plan)
+    assert deaths > 15
+
+
+def hold(target: Target, *statements: str) -> pymysql.connections.Connection:
+    """A session that has done something in a transaction, and leaves it open."""
+    made = connection(target)
+    with made.cursor() as cursor:
+        for statement in ("SET autocommit = 0", *statements):
+            cursor.execute(statement)
+    return made
+
+
+def gone(made: pymysql.connections.Connection) -> bool:
+    try:
+        made.ping(reconnect=False)
+    except pymysql.Error:
+        return True
+    return False
+
+
+def test_our_own_sessions_stay_and_those_of_other_schemas(small: Scene, mariadb: Target) -> None:
+    plan = small.planned()
+    with (
+        closing(hold(small.live, "UPDATE t SET b = 9")) as theirs,
+        closing(hold(mariadb.to("mysql"), "SELECT 1")) as elsewhere,
+        ENGINE.lock(small.live, "a plan"),
+    ):
+        ENGINE.exchange(small.live, plan)
+        assert gone(theirs)
+        assert not gone(elsewhere)
+        with pytest.raises(Busy), ENGINE.lock(small.live, "a plan"):
+            pass
+
+
+def test_a_transaction_of_another_schema_s_session_is_waited_for_and_named(
+    small: Scene, mariadb: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who holds a table is not to be seen on every server; nobody is ended on a suspicion."""
+    monkeypatch.setattr(moving, "PATIENCE", (1, 1))
+    plan, before = small.planned(), state(small.live)
+    name = quote_ident(small.live.database)
+    with closing(hold(mariadb.to("mysql"), f"INSERT INTO {name}.t (b) VALUES (1)")) as made:
+        with pytest.raises(Busy, match=f"in use.*{made.thread_id()} of root in mysql"):
+            ENGINE.exchange(small.live, plan)
+        assert ENGINE.exchanged(small.live, plan) == "between"
+        assert not gone(made)
+    ENGINE.undo(small.live, plan)
+    assert state(small.live) == before
+
+
+def test_writers_who_come_back_at_once_see_one_schema_or_the_other(small: Scene) -> None:
+    """Each write fires its trigger, before as after; what comes in between is refused."""
+    plan = small.planned()
+    ended = threading.Event()
+    wrong: list[object] = []
+    written = [0]
+
+    def write() -> None:
+        while not ended.is_set():
+            try:
+                with closing(connection(small.live)) as made, made.cursor() as cursor:
+                    for _ in range(20):
+                        cursor.execute("INSERT INTO t (b) VALUES (1000) RETURNING b")
+                        found = cursor.fetchall()
+                        written[0] += 1
+                        if found != ((1001,),):
+                            wrong.append(found)
+            except pymysql.Error:
+                continue
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            ENGINE.exchange(small.live, plan)
+            ENGINE.undo(small.live, plan)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert written[0] > 0
+    assert wrong == []
+
+
+def test_code_that_nobody_has_the_text_of_is_never_dropped(small: Scene) -> None:
+    plan = small.planned()
+    execute(small.live, "CREATE VIEW unheard_of AS SELECT 1 AS a")
+    with pytest.raises(Busy, match="VIEW unheard_of"):
+        ENGINE.exchange(small.live, plan)
+    assert ENGINE.exchanged(small.live, plan) == "before"
+    execute(small.live, "DROP VIEW unheard_of")
+    ENGINE.exchange(small.live, plan)
+    execute(small.outgoing, "CREATE VIEW unheard_of AS SELECT 1 AS a")
+    with pytest.raises(AlreadyExists, match="VIEW unheard_of"):
+        ENGINE.undo(small.live, plan)
+    assert ENGINE.exchanged(small.live, plan) == "after"
+    execute(small.outgoing, "DROP VIEW unheard_of")
+    execute(small.live, "CREATE VIEW unheard_of AS SELECT 1 AS a")
+    ENGINE.undo(small.live, plan)
+    assert execute(small.incoming, "SELECT * FROM unheard_of") == [(1,)]
+
+
+def test_a_schema_that_is_not_whole_takes_nobody_s_place(small: Scene) -> None:
+    with pytest.raises(KeyError), ENGINE.unfinished(small.incoming, small.source.manifest):
+        raise KeyError("whatever kills a restore")
+    with pytest.raises(ConfigurationError, match="has not finished"):
+        small.planned()
+
+
+def test_what_is_restored_in_a_schema_that_nobody_can_read_does_not_keep_the_former_from_coming_back(
+    small: Scene,
+) -> None:
+    plan, before = small.planned(), state(small.live)
+    ENGINE.exchange(small.live, plan)
+    execute(small.live, "ALTER TABLE t DROP COLUMN b")
+    ENGINE.undo(small.live, plan)
+    assert state(small.live) == before
+
+
+def found(target: Target) -> dict[str, Obstacle]:
+    return {f"{each.kind} {each.name}": each for each in ENGINE.obstacles(target)}
+
+
+def test_what_stands_in_the_way_is_named(small: Scene, mariadb: Target) -> None:
+    live = small.live.database
+    with schemas() as fresh:
+        other = fresh(mariadb, f"CREATE TABLE c (id bigint, CONSTRAINT up FOREIGN KEY (id) REFERENCES {live}.t (id))")
+        execute(other, f"CREATE VIEW seen AS SELECT * FROM {live}.w; CREATE PROCEDURE does() SELECT * FROM {live}.t")
+        execute(other, "CREATE TABLE parent (id int PRIMARY KEY)")
+        execute(
+            small.live,
+            f"CREATE TABLE kid (id int, CONSTRAINT `of` FOREIGN KEY (id) REFERENCES {other.database}.parent (id))",
+        )
+        told = found(small.live)
+        assert {key: each.acceptable for key, each in told.items()} == {
+            f"foreign key {live}.kid of": True,
+            f"foreign key {other.database}.c up": False,
+            f"view {other.database}.seen": True,
+            f"procedure {other.database}.does": True,
+        }
+        execute(small.live, "DROP TABLE kid")
+    assert found(small.live) == {}
+
+
+def test_an_account_is_told_which_rights_it_lacks_and_with_them_it_can(
+    small: Scene, mariadb: Target, fresh_account: FreshAccount
+) -> None:
+    names = [quote_ident(each.database) for each in (small.live, small.incoming, small.outgoing)]
+    poor = fresh_account(small.live, f"SELECT ON {names[0]}.*", name=f"mover_{next(_numbers)}")
+    told = found(poor)
+    assert {each.kind for each in told.values()} == {"privilege"}
+    assert not any(each.acceptable for each in told.values())
+    account = told["privilege DROP"].remedy.partition(" TO ")[2].rstrip(";")
+    for each in told.values():
+        execute(mariadb.to(""), each.remedy)
+        for name in names[1:]:
+            if f" ON {names[0]}" in each.remedy:
+                execute(mariadb.to(""), each.remedy.replace(names[0], name))
+    execute(mariadb.to(""), f"GRANT RELOAD ON *.* TO {account}")
+    assert found(poor) == {}
+    rich = Scene(poor, poor.to(small.incoming.database), poor.to(small.outgoing.database), small.source)
+    plan, before = rich.planned(), state(small.live)
+    ENGINE.exchange(rich.live, plan)
+    assert ENGINE.exchanged(rich.live, plan) == "after"
+    ENGINE.undo(rich.live, plan)
+    assert state(small.live) == before
+
+
+def test_a_prepared_transaction_is_named(small: Scene) -> None:
+    with closing(connection(small.live)) as made, made.cursor() as cursor:
+        for statement in (
+            "XA START 'theirs'",
+            "INSERT INTO t (b) VALUES (7)",
+            "XA END 'theirs'",
+            "XA PREPARE 'theirs'",
+        ):
+            cursor.execute(statement)
+        try:
+            assert list(found(small.live)) == ["prepared transaction a"]
+        finally:
+            cursor.execute("XA ROLLBACK 'a'")
+    assert found(small.live) == {}
