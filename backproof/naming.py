@@ -11,6 +11,7 @@
     shop/incident/incident_2025-11-07_021500_3f9a1c2b.opened.json           somebody must act: see ``escalation``
     shop/incident/incident_2025-11-07_021500_3f9a1c2b.level_1.json          who was told
     shop/incident/incident_2025-11-07_021500_3f9a1c2b.acknowledged.json     and who answered
+    shop/recovery/recovery_2025-11-07_141500.0007_exchange_begun.json       a journal: see ``recovery.naming``
 
 Moments are UTC, to the second. A key that ``parse`` does not know is not ours: nothing of Backproof lists, reads or
 deletes it.

@@ -31,6 +31,7 @@ SECTIONS: dict[str, type[Spec]] = {
     "plans.NAME.checks": specs.CheckSpec,
     "plans.NAME.accept": specs.AcceptSpec,
     "plans.NAME.application": specs.ApplicationSpec,
+    "plans.NAME.application.watch": specs.WatchSpec,
     "plans.NAME.notify": specs.NotifySpec,
     "plans.NAME.escalation": specs.LevelSpec,
     **{f"notifications.NAME, type: {kind}": model for kind, model in notifications.KINDS.items()},
@@ -59,7 +60,8 @@ def default(model: type[Spec], name: str, field: FieldInfo) -> str:
     spelled = model.model_construct(**{name: value}).model_dump(mode="json", include={name})[name]
     if spelled in (None, "", [], {}):
         return "none"
-    return ", ".join(f"`{each}`" for each in (spelled if isinstance(spelled, list) else [spelled]))
+    shown = ", ".join(f"`{each}`" for each in (spelled if isinstance(spelled, list) else [spelled]))
+    return shown.replace("|", "\\|")
 
 
 def sections() -> dict[str, str]:
