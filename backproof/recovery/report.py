@@ -195,9 +195,10 @@ def _checklist(journal: Journal, request: Request, manifest: Manifest) -> Iterat
         evidence=", ".join(_texts(told)) if isinstance(told, list) else str(told or "not reached"),
     )
     taken = safety is not None and safety.facts.get("backup") is not None
+    failed = safety is not None and not taken and not (request.no_safety_backup or request.lost)
     yield Point(
         point="safety backup",
-        status="pass" if taken else "not run",
+        status="pass" if taken else "fail" if failed else "not run",
         evidence=str(safety.facts.get("backup") or safety.facts.get("why not")) if safety else "not reached",
     )
     said = str(on.facts.get("maintenance_on", "")) if on else "not reached"

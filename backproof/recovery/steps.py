@@ -11,7 +11,15 @@ from pydantic import JsonValue
 
 from backproof.alarms import Message, moment
 from backproof.archive.reader import ArchiveReader
-from backproof.errors import BackproofError, NotFound, Obstructed, Permanent, RestoreFailed, StoreUnavailable
+from backproof.errors import (
+    BackproofError,
+    DumpFailed,
+    NotFound,
+    Obstructed,
+    Permanent,
+    RestoreFailed,
+    StoreUnavailable,
+)
 from backproof.operations import checks
 from backproof.operations.copy import copy
 from backproof.operations.good_copy import from_a_good_copy
@@ -149,7 +157,13 @@ def safety(recovery: Recovery) -> Facts:
         return {"backup": None, "why not": request.no_safety_backup}
     if request.lost:
         return {"backup": None, "why not": "there is no live database"}
-    sealed = seal(recovery.fleet, request.plan, "safety", recovery.around.now)
+    try:
+        sealed = seal(recovery.fleet, request.plan, "safety", recovery.around.now)
+    except DumpFailed as error:
+        # A view on a table that was dropped keeps all from being dumped; what is set aside is not lost by that.
+        if request.mode == "in-place":
+            raise
+        return {"backup": None, "why not": str(error)}
     return {"backup": sealed.manifest.id, "store": sealed.store, "degraded": list(sealed.degraded)}
 
 

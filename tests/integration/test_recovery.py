@@ -1,12 +1,15 @@
 """Recovery on real servers, the same for every engine: the database comes back, or nothing has changed."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any, NoReturn
 
 import pytest
 
 from backproof import catalog
-from backproof.errors import Busy, NotFound, Obstructed, StoreUnavailable
+from backproof.errors import Busy, DumpFailed, NotFound, Obstructed, StoreUnavailable
+from backproof.recovery import steps
 from backproof.recovery.context import Recovery
 from backproof.recovery.opening import propose
 from backproof.recovery.report import report
@@ -19,7 +22,7 @@ from tests.support.recovering import Live, World, steps_done, world
 
 DAMAGES = {
     "rows deleted": "DELETE FROM child WHERE id > 100",
-    "table dropped": "DROP TABLE child CASCADE",
+    "table dropped": "DROP VIEW seen; DROP TABLE child",
     "column overwritten": "UPDATE parent SET name = 'gone'",
 }
 
@@ -65,6 +68,30 @@ def test_a_lost_database_comes_back(live: Live) -> None:
     assert (outcome.result, outcome.problems) == ("recovered", ())
     assert live.content() == whole
     assert "keep" not in steps_done(recovery)
+
+
+def test_a_live_database_that_cannot_be_dumped_is_recovered_and_set_aside_for_good(live: Live) -> None:
+    whole = live.content()
+    with _undumpable():
+        recovery, outcome = live.recover()
+    assert outcome.result == "recovered"
+    assert "set aside" in outcome.problems[0]
+    assert live.content() == whole
+    with pytest.raises(Obstructed, match="no proven backup"):
+        remains(live.again(recovery.journal.recovery))
+    assert recovery.request.aside in live.world.databases()
+
+
+@contextmanager
+def _undumpable() -> Iterator[None]:
+    """As a view on a table that was dropped makes a schema of MariaDB."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def seal(*_: Any, **__: Any) -> NoReturn:
+            raise DumpFailed("a view references a table that is gone", "Repair it.")
+
+        patch.setattr(steps, "seal", seal)
+        yield
 
 
 def test_in_place_the_database_is_dropped_once_a_safety_backup_of_it_is_proven(live: Live) -> None:
