@@ -166,7 +166,7 @@ def test_a_second_recovery_is_refused_while_one_has_not_ended(live: Live) -> Non
         live.begin()
     with (
         live.fleet.engine(PLAN).recovery_lock(live.target, PLAN),
-        pytest.raises(Busy, match="another process"),
+        pytest.raises(Busy, match=f"recovery of plan {PLAN}"),
     ):
         carry_out(first)
     assert carry_out(first).result == "recovered"
