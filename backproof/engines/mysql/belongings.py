@@ -13,22 +13,21 @@ from pydantic import JsonValue
 from pymysql.connections import Connection
 
 from backproof.engines import Entry, Source
-from backproof.engines.mysql import binaries, inventory
-from backproof.engines.mysql.connect import connected
+from backproof.engines.mysql import binaries
+from backproof.engines.mysql.code import code
 from backproof.engines.mysql.creating import Creating
 from backproof.engines.mysql.dump import expect_end, expect_sight
 from backproof.engines.mysql.globals import read_globals, read_settings
-from backproof.engines.mysql.inventory import Catalogue
-from backproof.engines.mysql.names import spell
+from backproof.engines.mysql.names import quote_ident, spell
 from backproof.engines.mysql.point import present_point
 from backproof.engines.mysql.runs import definitions_alone
 from backproof.engines.mysql.select import FRAME
 from backproof.engines.mysql.sessions import execute
 from backproof.engines.mysql.text import entries, preamble_settings, split_definitions
-from backproof.errors import Busy
+from backproof.errors import AccessDenied, Busy
 from backproof.records import Record, Target
 
-_KINDS = ("VIEW ", "TRIGGER ", "PROCEDURE ", "FUNCTION ", "PACKAGE ", "EVENT ")
+_REMEDY = "Give the account what `backproof doctor PLAN --print-grants` prints."
 _ROUTINES = ("PROCEDURE ", "FUNCTION ", "PACKAGE ")
 _SETTINGS = (
     b"SET SESSION lock_wait_timeout = 60, innodb_lock_wait_timeout = 60",
@@ -63,13 +62,18 @@ class Belongings(Record):
             expect_sight(point)
             expect_end(point)
             tool = binaries.best("dump", point.flavour, point.version, ())
-            before = _of(point.catalogue)
+            with point.using() as connection:
+                before = _keys(connection, target.database)
             text = definitions_alone(point, tool)
-            if _of(point.now()) != before:
+            with point.using() as connection:
+                after = _keys(connection, target.database)
+            if before != after:
                 raise Busy("code of the schema changed while it was read", "Try again when that has ended.")
             ignore_case = point.rows("SELECT @@lower_case_table_names") != [(0,)]
             schema, finish = split_definitions(text, target.database, ignore_case)
-            found, _ = read_globals(point)
+            found, unread = read_globals(point)
+            if unread:
+                raise AccessDenied("rights on routines can't be read, and would be lost with them", _REMEDY)
             ((now,),) = point.rows("SELECT UTC_TIMESTAMP()")
             return cls(
                 settings=read_settings(point),
@@ -109,20 +113,21 @@ class Belongings(Record):
         now = _keys(connection, schema)
         return sorted(key for key in now.keys() | self.objects.keys() if now.get(key) != self.objects.get(key))
 
-    def make(self, target: Target, events_run: bool) -> None:
-        """Create in ``target.database`` whatever of the code is not there.
+    def make(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str, events_run: bool) -> None:
+        """Create in a schema whatever of the code is not there; the session is another's afterwards.
 
         Raises:
             RestoreFailed: the server refused something; it is named.
         """
+        there = _keys(connection, schema)
+        missing = [entry for entry in self._entries() if entry.key not in there]
+        if not missing:
+            return
         settings = [*(each.encode("latin-1") for each in self.first), *_SETTINGS]
-        creating = Creating(target.database, settings, self.taken_at, events_run=events_run, over=False)
-        with connected(target) as connection:
-            there = _keys(connection, target.database)
-            missing = [entry for entry in self._entries() if entry.key not in there]
-            for setting in settings if missing else ():
-                execute(connection, setting, "the session settings")
-            creating.create(connection, missing)
+        creating = Creating(schema, settings, self.taken_at, events_run=events_run, over=False)
+        for setting in [b"USE " + quote_ident(schema).encode(), *settings]:
+            execute(connection, setting, "the session settings")
+        creating.create(connection, missing)
 
     def routine_rights(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, Any]:
         """Rights on those routines that a schema has, as ``globals`` spells them."""
@@ -139,12 +144,7 @@ class Belongings(Record):
 
 
 def _keys(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, str]:
-    return {f"{kind} {spell(name)}": state for kind, name, state in inventory.code(connection, schema)}
-
-
-def _of(catalogue: Catalogue) -> dict[str, str]:
-    code = (key for key in catalogue.objects if key.startswith(_KINDS) and not key.startswith("VIEW COLUMNS "))
-    return {key: catalogue.objects[key] for key in code}
+    return {f"{kind} {spell(name)}": state for kind, name, state in code(connection, schema)}
 
 
 def _rights(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, dict[str, list[str]]]:

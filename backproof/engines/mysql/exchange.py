@@ -257,7 +257,8 @@ class _Rotation:
         moving.run(self._connection, " ".join(["ALTER DATABASE", quote_ident(schema), *settings]))
         former = [name for name in self._names if name != schema]
         moving.mend_defaults(self._connection, self._target, schema, former)
-        what.make(self._target.to(schema), runs)
+        what.make(self._connection, schema, runs)
+        moving.prepare(self._connection)
         if runs:
             database.give(self._connection, schema, what.routine_rights(self._connection, schema))
 

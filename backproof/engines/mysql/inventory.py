@@ -149,18 +149,13 @@ def take(connection: Connection, schema: str) -> Catalogue:
     columns = _columns(connection, schema)
     listed = rows(connection, _TABLES, [schema])
     found = _tables(connection, schema, listed, columns)
-    others = code(connection, schema)
+    others = [row for sql in _OTHERS for row in rows(connection, sql, [schema])]
     return Catalogue(
         tables=found,
         objects=dict(_objects(listed, found, columns, others)),
         needs=_needs(schema, found.values()),
         live_bytes=sum(int(data + index) for *_, data, index in listed),
     )
-
-
-def code(connection: Connection, schema: str) -> list[tuple[str, str, str]]:
-    """Views, triggers, routines and events: kind, name, and what changes when it does. Raises the driver's errors."""
-    return [(kind, name, state) for sql in _OTHERS for kind, name, state in rows(connection, sql, [schema])]
 
 
 def tables(connection: Connection, schema: str) -> dict[str, TableFacts]:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import pymysql
 from pymysql.connections import Connection
 
-from backproof.engines.mysql import inventory
+from backproof.engines.mysql.code import code
 from backproof.engines.mysql.connect import connected, number, number_of, own_sessions, rows
 from backproof.engines.mysql.lexer import DEFAULT
 from backproof.engines.mysql.names import quote_ident
@@ -57,12 +57,19 @@ _OPEN = """
 
 @contextmanager
 def session(target: Target) -> Iterator["Connection[pymysql.cursors.Cursor]"]:
-    """A connection to no schema, such as the work takes: with keys between tables watched, and no limit of time."""
+    """A connection to no schema, such as the work takes."""
     with connected(target, database=False) as connection:
-        run(connection, "SET SESSION time_zone = '+00:00', sql_mode = '', foreign_key_checks = 1, wait_timeout = 86400")
-        with suppress(pymysql.Error):
-            run(connection, "SET SESSION max_statement_time = 0")
+        prepare(connection)
         yield connection
+
+
+def prepare(connection: "Connection[pymysql.cursors.Cursor]") -> None:
+    """Set all that the work depends on."""
+    run(
+        connection,
+        "SET SESSION time_zone = '+00:00', sql_mode = '', foreign_key_checks = 1, wait_timeout = 86400,"
+        " system_versioning_alter_history = KEEP, max_statement_time = 0, autocommit = 1",
+    )
 
 
 def run(connection: "Connection[pymysql.cursors.Cursor]", sql: str) -> None:
@@ -81,7 +88,7 @@ def strip(connection: "Connection[pymysql.cursors.Cursor]", target: Target, sche
     Raises:
         Busy: somebody is in the way.
     """
-    there = [(kind, name) for kind, name, _ in inventory.code(connection, schema) if kind in DROPPED]
+    there = [(kind, name) for kind, name, _ in code(connection, schema) if kind in DROPPED]
     for kind, name in sorted(there, key=lambda each: DROPPED.index(each[0])):
         # Only in its own mode the server knows what a package is.
         run(connection, f"SET SESSION sql_mode = '{'ORACLE' if kind.startswith('PACKAGE') else ''}'")
@@ -132,7 +139,7 @@ def _await_waiting(
 ) -> None:
     """Until a statement waits for what is locked; or has ended, which it then does with an error."""
     while not done.done() and rows(keeper, _STATE, [number_of(connection)]) != [(_WAITS,)]:
-        time.sleep(0.001)
+        time.sleep(0.005)
 
 
 def patiently(
@@ -204,8 +211,6 @@ def mend_defaults(
         if text != default.encode():
             changes.setdefault(table, []).append(f"ALTER {quote_ident(column)} SET DEFAULT ({text.decode()})")
     for table, columns in changes.items():
-        with suppress(pymysql.Error):
-            run(connection, "SET SESSION system_versioning_alter_history = KEEP")
         patiently(connection, target, f"ALTER TABLE {_of(schema, table)} {', '.join(columns)}", (schema,))
 
 

@@ -10,7 +10,9 @@ from pymysql.connections import Connection
 from backproof.engines.mysql import database, privileges
 from backproof.engines.mysql.binaries import flavour_of, series
 from backproof.engines.mysql.connect import connected, rows
+from backproof.engines.mysql.grants import ACCOUNTS
 from backproof.engines.mysql.names import quote_account, quote_ident, spell
+from backproof.engines.mysql.sight import answers, probe
 from backproof.records import Obstacle, Target
 
 ATOMIC = (10, 6)
@@ -20,7 +22,6 @@ _IN_SCHEMA = (
     *("SELECT", "INSERT", "CREATE", "DROP", "ALTER", "SHOW VIEW", "CREATE VIEW", "TRIGGER", "EVENT"),
     *("CREATE ROUTINE", "ALTER ROUTINE", "LOCK TABLES"),
 )
-_READS = ("db", "tables_priv", "columns_priv", "procs_priv")
 
 _LINKS = """
     SELECT DISTINCT CONSTRAINT_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME
@@ -149,8 +150,9 @@ def _rights(connection: "Connection[pymysql.cursors.Cursor]", target: Target) ->
     user, _, host = str(current).rpartition("@")
 
     def missing(right: str, what: str, place: str = "*.*") -> Obstacle:
-        remedy = f"GRANT {right} ON {place} TO {quote_account(user, host)};"
-        return Obstacle(kind="privilege", name=right, what=what, remedy=remedy, acceptable=False)
+        lacking = f"{right} ON {place}"
+        remedy = f"GRANT {lacking} TO {quote_account(user, host)};"
+        return Obstacle(kind="privilege", name=lacking, what=what, remedy=remedy, acceptable=False)
 
     for right in _IN_SCHEMA:
         if right not in held:
@@ -163,11 +165,10 @@ def _rights(connection: "Connection[pymysql.cursors.Cursor]", target: Target) ->
             yield missing("SET USER", f"{current} may not create what runs in the name of others.")
         if logging and not trusting:
             yield missing("SUPER", "With a binary log, none else may create triggers and functions.")
-    for table in _READS:
-        try:
-            rows(connection, f"SELECT 1 FROM mysql.{table} LIMIT 0")  # noqa: S608 - a name of ours
-        except pymysql.Error:
-            yield missing("SELECT", f"{current} may not see who has rights on what is moved.", f"mysql.{table}")
+    for right in (*ACCOUNTS["mariadb"], "SELECT ON `mysql`.`proc`"):
+        if not answers(connection, probe(right)):
+            words, _, place = right.partition(" ON ")
+            yield missing(words, f"{current} may not see the code that is moved, and who has rights on it.", place)
 
 
 def _links(connection: "Connection[pymysql.cursors.Cursor]", target: Target) -> Iterator[Obstacle]:

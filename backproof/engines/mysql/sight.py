@@ -79,7 +79,7 @@ def views(asked: Asked) -> Iterator[Finding]:
     broken: list[str] = []
     for name in names:
         view = f"{quote_ident(schema)}.{quote_ident(name)}"
-        if not _answers(asked.connection, f"SHOW CREATE VIEW {view}"):
+        if not answers(asked.connection, f"SHOW CREATE VIEW {view}"):
             hidden.append(spell(name))
             continue
         try:
@@ -126,7 +126,7 @@ def one_moment(asked: Asked) -> Iterator[Finding]:
 
 
 def accounts(asked: Asked) -> Iterator[Finding]:
-    closed = [right for right in ACCOUNTS[asked.flavour] if not _answers(asked.connection, _probe(right))]
+    closed = [right for right in ACCOUNTS[asked.flavour] if not answers(asked.connection, probe(right))]
     if closed:
         found = f"no {listed(closed)}: accounts with rights on the schema are not in the backup"
         remedy = "`backproof doctor PLAN --print-grants` prints the rights; passwords can't be read with them."
@@ -135,13 +135,14 @@ def accounts(asked: Asked) -> Iterator[Finding]:
         yield ok("accounts", "those with rights on the schema can be read, without passwords")
 
 
-def _probe(right: str) -> str:
+def probe(right: str) -> str:
     """A query that takes a right such as ``SELECT (`User`) ON `mysql`.`user```, and gives nothing."""
     columns, _, table = right.removeprefix("SELECT").partition(" ON ")
     return f"SELECT {columns.strip(' ()') or '1'} FROM {table} LIMIT 0"  # noqa: S608 - rights are text of ours
 
 
-def _answers(connection: Connection, statement: str) -> bool:
+def answers(connection: Connection, statement: str) -> bool:
+    """Whether an account may run it. Raises the driver's errors, where it fails for another reason."""
     try:
         rows(connection, statement)
     except pymysql.Error as error:

@@ -1,0 +1,28 @@
+"""Views, triggers, routines and events of a schema: which there are, and whether they say the same as before."""
+
+from pymysql.connections import Connection
+
+from backproof.engines.mysql.connect import rows
+
+_SAYING = (
+    """SELECT 'VIEW', TABLE_NAME, concat_ws('|', VIEW_DEFINITION, DEFINER, SECURITY_TYPE, CHECK_OPTION, ALGORITHM)
+    FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s""",
+    """SELECT 'TRIGGER', TRIGGER_NAME, concat_ws('|', ACTION_ORDER, ACTION_STATEMENT, EVENT_OBJECT_TABLE,
+           EVENT_MANIPULATION, ACTION_TIMING, DEFINER, SQL_MODE)
+    FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s""",
+    """SELECT type, name, concat_ws('|', param_list, `returns`, body, definer, sql_mode, security_type, comment)
+    FROM mysql.proc WHERE db = %s""",
+    """SELECT 'EVENT', EVENT_NAME, concat_ws('|', EVENT_DEFINITION, INTERVAL_VALUE, INTERVAL_FIELD, STARTS, ENDS,
+           EXECUTE_AT, STATUS, ON_COMPLETION, EVENT_COMMENT, DEFINER, SQL_MODE)
+    FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s""",
+)
+
+
+def code(connection: Connection, schema: str) -> list[tuple[str, str, str]]:
+    """Kind, name, and a digest of what each says, without when it was made. Raises the driver's errors."""
+    found = (row for sql in _SAYING for row in rows(connection, _digested(sql), [schema]))
+    return [(str(kind), str(name), str(digest)) for kind, name, digest in found]
+
+
+def _digested(sql: str) -> str:
+    return sql.replace("concat_ws(", "md5(concat_ws(", 1).replace("\n    FROM", ")\n    FROM", 1)
