@@ -24,7 +24,7 @@ from backproof.engines.mysql.runs import definitions_alone
 from backproof.engines.mysql.select import FRAME
 from backproof.engines.mysql.sessions import execute
 from backproof.engines.mysql.text import entries, preamble_settings, split_definitions
-from backproof.errors import AccessDenied, Busy
+from backproof.errors import AccessDenied, Busy, RestoreFailed
 from backproof.records import Record, Target
 
 _REMEDY = "Give the account what `backproof doctor PLAN --print-grants` prints."
@@ -113,21 +113,23 @@ class Belongings(Record):
         now = _keys(connection, schema)
         return sorted(key for key in now.keys() | self.objects.keys() if now.get(key) != self.objects.get(key))
 
-    def make(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str, events_run: bool) -> None:
-        """Create in a schema whatever of the code is not there; the session is another's afterwards.
+    def make(
+        self, connection: "Connection[pymysql.cursors.Cursor]", schema: str, events_run: bool
+    ) -> list[RestoreFailed]:
+        """Create in a schema whatever of the code is not there; the session has other settings afterwards.
 
-        Raises:
-            RestoreFailed: the server refused something; it is named.
+        Returns:
+            What the server refused, and why.
         """
         there = _keys(connection, schema)
         missing = [entry for entry in self._entries() if entry.key not in there]
         if not missing:
-            return
+            return []
         settings = [*(each.encode("latin-1") for each in self.first), *_SETTINGS]
         creating = Creating(schema, settings, self.taken_at, events_run=events_run, over=False)
         for setting in [b"USE " + quote_ident(schema).encode(), *settings]:
             execute(connection, setting, "the session settings")
-        creating.create(connection, missing)
+        return creating.create_what_goes(connection, missing)
 
     def routine_rights(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, Any]:
         """Rights on those routines that a schema has, as ``globals`` spells them."""

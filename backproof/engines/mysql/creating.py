@@ -70,6 +70,30 @@ class Creating:
                 self._created(connection, again[0], must=True)
             refused = again
 
+    def create_what_goes(
+        self, connection: "Connection[pymysql.cursors.Cursor]", entries: Iterable[Entry]
+    ) -> list[RestoreFailed]:
+        """Create those that the server takes: code may be broken where it comes from, too, such as a trigger that
+        names a column which has been dropped.
+
+        Returns:
+            One for each that it refused.
+        """
+        left = list(entries)
+        while True:
+            failures: list[RestoreFailed] = []
+            again: list[Entry] = []
+            for entry in left:
+                try:
+                    self.create(connection, [entry])
+                except RestoreFailed as error:
+                    failures.append(error)
+                    again.append(entry)
+                    self._set_back(connection)
+            if len(again) in (0, len(left)):
+                return failures
+            left = again
+
     def statements(self, entry: Entry) -> list[bytes]:
         """What is sent for an entry, every statement such as the tool writes; nothing for what frames a text."""
         found = [] if entry.kind in FRAME else permitted(moved(entry, self._schema))
@@ -89,10 +113,14 @@ class Creating:
         except RestoreFailed:
             if must:
                 raise
-            for setting in self._settings:  # what the entry has set, it did not set back
-                execute(connection, setting, "the session settings")
+            self._set_back(connection)
             return False
         return True
+
+    def _set_back(self, connection: "Connection[pymysql.cursors.Cursor]") -> None:
+        """What an entry that was refused has set."""
+        for setting in self._settings:
+            execute(connection, setting, "the session settings")
 
     def _before(self, entry: Entry) -> datetime:
         """A moment at which an event has not ended yet: one that is disabled may be there long after its time."""

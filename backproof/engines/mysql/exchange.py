@@ -13,9 +13,10 @@ incoming   between             forward: drop code, rename, then as below. Back: 
 live       between             forward: make what is missing, remove incoming. Back: drop code, rename, then as above
 =========  ==================  =================================================================================
 
-While code is missing, an application gets errors, not wrong answers: maintenance is on by then. Its sessions are ended
-before, and writers are kept out by locks while triggers go, up to the rename itself. Rights on the schema, its tables
-and columns stay with the name. Those on routines end with these, and are given anew.
+Maintenance is on by then, and sessions are ended before. Who comes all the same gets errors while code is missing; one
+that writes in the very moment of the rename, or before the triggers are there again, which are made first, writes
+without them. Rights on the schema, its tables and columns stay with the name. Those on routines end with these, and
+are given anew.
 """
 
 import secrets
@@ -32,7 +33,7 @@ from backproof.engines.mysql.belongings import Belongings
 from backproof.engines.mysql.marker import PREFIX, Marker
 from backproof.engines.mysql.names import quote_ident
 from backproof.engines.mysql.unfinished import marks
-from backproof.errors import AlreadyExists, Busy, ConfigurationError, DumpFailed, NotFound
+from backproof.errors import AlreadyExists, Busy, ConfigurationError, DumpFailed, NotFound, RestoreFailed
 from backproof.findings import listed
 from backproof.records import Exchange, Place, Target
 
@@ -190,9 +191,10 @@ class _Rotation:
     def _settle_after(self) -> None:
         live, incoming, outgoing = self._names
         self._recall(live)
-        self._make(self._coming, live, runs=True)
+        if refused := self._make(self._coming, live, runs=True):
+            raise refused[0]
         if self._going:
-            self._make(self._going, outgoing, runs=False)
+            self._make(self._going, outgoing, runs=False)  # what was broken before can't be kept but in the record
         else:
             database.give(self._connection, live, self._globals)
         self._remove(incoming)
@@ -222,15 +224,14 @@ class _Rotation:
     def _settle_before(self) -> None:
         live, incoming, outgoing = self._names
         self._recall(incoming)
-        if self._going:
-            self._make(self._going, live, runs=True)
+        refused = self._make(self._going, live, runs=True) if self._going else []
         self._make(self._coming, incoming, runs=False)
+        self._remove(outgoing if self._going else live)
         if self._going:
-            self._remove(outgoing)
             database.forget_rights(self._connection, outgoing)
-        else:
-            self._remove(live)
         self._marker.drop(self._connection, incoming)
+        if refused:  # it was as broken before, and nobody can make it again; all else is as it was
+            raise refused[0]
 
     def _recall(self, schema: str) -> None:
         """What the server's own note says of what comes in: after an undo, that is what was live by then."""
@@ -250,17 +251,18 @@ class _Rotation:
             moving.strip(self._connection, self._target, schema)
         moving.rename(self._connection, self._target, moves, self._marker.name)
 
-    def _make(self, what: Belongings, schema: str, runs: bool) -> None:
-        """Everything but tables, and what tables say of their schema's name."""
+    def _make(self, what: Belongings, schema: str, runs: bool) -> list[RestoreFailed]:
+        """Everything but tables, triggers first; and what tables say of their schema's name."""
         # First: code is made with the collation that its schema has then.
         settings = database.own(what.settings, again=True)
         moving.run(self._connection, " ".join(["ALTER DATABASE", quote_ident(schema), *settings]))
+        refused = what.make(self._connection, schema, runs)
+        moving.prepare(self._connection)
         former = [name for name in self._names if name != schema]
         moving.mend_defaults(self._connection, self._target, schema, former)
-        what.make(self._connection, schema, runs)
-        moving.prepare(self._connection)
         if runs:
             database.give(self._connection, schema, what.routine_rights(self._connection, schema))
+        return refused
 
     def _make_room(self, schema: str, what: Belongings) -> None:
         """An empty schema."""
