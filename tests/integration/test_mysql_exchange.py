@@ -12,7 +12,7 @@ import pytest
 
 from backproof.engines.mysql import ENGINE, moving
 from backproof.engines.mysql.names import quote_ident
-from backproof.errors import AlreadyExists, Busy, ConfigurationError
+from backproof.errors import AlreadyExists, Busy, ConfigurationError, RestoreFailed
 from backproof.records import Exchange, Obstacle, Target
 from tests.support.mariadb_fixtures import FreshAccount, connection, execute, schemas
 from tests.support.round_trip import MemorySource, compared, taken
@@ -380,6 +380,22 @@ def test_a_trigger_that_was_broken_keeps_nothing_from_its_place(small: Scene) ->
     assert ENGINE.exchanged(small.live, plan) == "before"
     assert execute(small.live, "SELECT * FROM w") == []
     assert events(small.live) == [("e", "ENABLED")]
+
+
+def test_a_view_on_a_table_that_was_dropped_keeps_nothing_from_its_place(small: Scene) -> None:
+    """No dump of the live schema can be taken then; another must take its place all the same."""
+    execute(small.live, "DROP TABLE t")
+    assert [(each.kind, each.name) for each in ENGINE.obstacles(small.live)] == [("view", "w")]
+    plan = small.planned()
+    ENGINE.exchange(small.live, plan)
+    small.expect(small.live, small.source)
+    assert ENGINE.exchanged(small.live, plan) == "after"
+    with pytest.raises(RestoreFailed, match="VIEW w"):
+        ENGINE.undo(small.live, plan)
+    assert ENGINE.exchanged(small.live, plan) == "before"
+    assert execute(small.live, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()") == [
+        ("s",)
+    ]
 
 
 def test_what_breaks_after_an_exchange_does_not_keep_the_former_from_coming_back(small: Scene) -> None:

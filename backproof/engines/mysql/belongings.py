@@ -14,7 +14,7 @@ from pymysql.connections import Connection
 
 from backproof.engines import Entry, Source
 from backproof.engines.mysql import binaries
-from backproof.engines.mysql.code import code
+from backproof.engines.mysql.code import broken_views, code
 from backproof.engines.mysql.creating import Creating
 from backproof.engines.mysql.dump import expect_end, expect_sight
 from backproof.engines.mysql.globals import read_globals, read_settings
@@ -48,6 +48,8 @@ class Belongings(Record):
     """Finish sections that divide alone."""
     objects: dict[str, str]
     """Entry key to what changes when the object does; empty where it comes from an archive."""
+    broken: tuple[str, ...] = ()
+    """Entry keys of what nobody can read: it is not made again."""
     taken_at: datetime
 
     @classmethod
@@ -64,7 +66,8 @@ class Belongings(Record):
             tool = binaries.best("dump", point.flavour, point.version, ())
             with point.using() as connection:
                 before = _keys(connection, target.database)
-            text = definitions_alone(point, tool)
+                broken = broken_views(connection, target.database)
+            text = definitions_alone(point, tool, broken)
             with point.using() as connection:
                 after = _keys(connection, target.database)
             if before != after:
@@ -81,6 +84,7 @@ class Belongings(Record):
                 first=tuple(map(_text, preamble_settings(schema))),
                 texts=(_text(finish),),
                 objects=before,
+                broken=tuple(f"VIEW {spell(name)}" for name in broken),
                 taken_at=now.replace(tzinfo=UTC),
             )
 
@@ -123,13 +127,14 @@ class Belongings(Record):
         """
         there = _keys(connection, schema)
         missing = [entry for entry in self._entries() if entry.key not in there]
+        lost = [_lost(key) for key in self.broken if key not in there]
         if not missing:
-            return []
+            return lost
         settings = [*(each.encode("latin-1") for each in self.first), *_SETTINGS]
         creating = Creating(schema, settings, self.taken_at, events_run=events_run, over=False)
         for setting in [b"USE " + quote_ident(schema).encode(), *settings]:
             execute(connection, setting, "the session settings")
-        return creating.create_what_goes(connection, missing)
+        return [*creating.create_what_goes(connection, missing), *lost]
 
     def routine_rights(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, Any]:
         """Rights on those routines that a schema has, as ``globals`` spells them."""
@@ -147,6 +152,12 @@ class Belongings(Record):
 
 def _keys(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, str]:
     return {f"{kind} {spell(name)}": state for kind, name, state in code(connection, schema)}
+
+
+def _lost(key: str) -> RestoreFailed:
+    return RestoreFailed(
+        f"{key} stood on what is gone and could not be read, so it was not made again", "Create it anew."
+    )
 
 
 def _rights(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, dict[str, list[str]]]:

@@ -18,6 +18,18 @@ _SAYING = (
 )
 
 
+_BROKEN = """
+    SELECT TABLE_NAME FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'VIEW' AND TABLE_COMMENT <> 'VIEW' ORDER BY 1
+"""
+"""Where it can't be read, the server says why, in whatever language."""
+
+
+def broken_views(connection: Connection, schema: str) -> list[str]:
+    """Views that stand on what is gone: they can be neither read nor dumped nor made again."""
+    return [str(name) for (name,) in rows(connection, _BROKEN, [schema])]
+
+
 def code(connection: Connection, schema: str) -> list[tuple[str, str, str]]:
     """Kind, name, and a digest of what each says, without when it was made. Raises the driver's errors."""
     found = (row for sql in _SAYING for row in rows(connection, _digested(sql), [schema]))

@@ -58,9 +58,10 @@ _REMEDIES: dict[type[BackproofError], str] = {
 }
 
 
-def definitions(program: Path, flavour: Flavour, options: Path, database: str) -> list[str]:
-    """The argument list for all definitions of a schema."""
-    return [*_opening(program, flavour, options), *_AS_TEXT, *_DEFINITIONS, "--", database]
+def definitions(program: Path, flavour: Flavour, options: Path, database: str, but: Sequence[str] = ()) -> list[str]:
+    """The argument list for all definitions of a schema, but those of some tables or views."""
+    ignored = [f"--ignore-table={database}.{table}" for table in but]
+    return [*_opening(program, flavour, options), *_AS_TEXT, *_DEFINITIONS, *ignored, "--", database]
 
 
 def rows(

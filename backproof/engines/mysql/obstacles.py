@@ -9,6 +9,7 @@ from pymysql.connections import Connection
 
 from backproof.engines.mysql import database, privileges
 from backproof.engines.mysql.binaries import flavour_of, series
+from backproof.engines.mysql.code import broken_views
 from backproof.engines.mysql.connect import connected, rows
 from backproof.engines.mysql.grants import ACCOUNTS
 from backproof.engines.mysql.names import quote_account, quote_ident, spell
@@ -64,6 +65,7 @@ def obstacles(target: Target) -> list[Obstacle]:
             _cluster,
             _prepared,
             _rights,
+            _broken,
             _links,
             _named_elsewhere,
         )
@@ -169,6 +171,17 @@ def _rights(connection: "Connection[pymysql.cursors.Cursor]", target: Target) ->
         if not answers(connection, probe(right)):
             words, _, place = right.partition(" ON ")
             yield missing(words, f"{current} may not see the code that is moved, and who has rights on it.", place)
+
+
+def _broken(connection: "Connection[pymysql.cursors.Cursor]", target: Target) -> Iterator[Obstacle]:
+    for name in broken_views(connection, target.database):
+        yield Obstacle(
+            kind="view",
+            name=spell(name),
+            what="It stands on what is gone, so nobody can make it again: it is not kept.",
+            remedy="Repair it, or drop it; or accept it, since it can't be read in any case.",
+            acceptable=True,
+        )
 
 
 def _links(connection: "Connection[pymysql.cursors.Cursor]", target: Target) -> Iterator[Obstacle]:

@@ -67,14 +67,14 @@ def begin(
     return definitions, runs
 
 
-def definitions_alone(point: Point, tool: Program) -> bytes:
-    """All definitions of a schema, as of now.
+def definitions_alone(point: Point, tool: Program, but: Sequence[str] = ()) -> bytes:
+    """All definitions of a schema, as of now, but those of some views.
 
     Raises:
         DumpFailed, Busy: as the tool says.
     """
     with dumptool.option_file(point.target, tool.flavour) as options:
-        argv = dumptool.definitions(tool.path, tool.flavour, options, point.target.database)
+        argv = dumptool.definitions(tool.path, tool.flavour, options, point.target.database, but)
         with subprocesses.stream(argv, env=dumptool.ENVIRONMENT) as running:
             return whole_text(running)
 
