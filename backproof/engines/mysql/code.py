@@ -1,8 +1,11 @@
 """Views, triggers, routines and events of a schema: which there are, and whether they say the same as before."""
 
+import pymysql
 from pymysql.connections import Connection
 
-from backproof.engines.mysql.connect import rows
+from backproof.engines.mysql.connect import number, rows
+from backproof.engines.mysql.names import quote_ident
+from backproof.engines.mysql.sight import BROKEN
 
 _SAYING = (
     """SELECT 'VIEW', TABLE_NAME, concat_ws('|', VIEW_DEFINITION, DEFINER, SECURITY_TYPE, CHECK_OPTION, ALGORITHM)
@@ -17,23 +20,29 @@ _SAYING = (
     FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s""",
 )
 
-
-_BROKEN = """
-    SELECT TABLE_NAME FROM information_schema.TABLES
-    WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'VIEW' AND TABLE_COMMENT <> 'VIEW' ORDER BY 1
-"""
-"""Where it can't be read, the server says why, in whatever language."""
+_VIEWS = "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s ORDER BY 1"
 
 
 def broken_views(connection: Connection, schema: str) -> list[str]:
     """Views that stand on what is gone: they can be neither read nor dumped nor made again."""
-    return [str(name) for (name,) in rows(connection, _BROKEN, [schema])]
+    views = [str(name) for (name,) in rows(connection, _VIEWS, [schema])]
+    return [name for name in views if not _can_be_described(connection, schema, name)]
 
 
 def code(connection: Connection, schema: str) -> list[tuple[str, str, str]]:
     """Kind, name, and a digest of what each says, without when it was made. Raises the driver's errors."""
     found = (row for sql in _SAYING for row in rows(connection, _digested(sql), [schema]))
     return [(str(kind), str(name), str(digest)) for kind, name, digest in found]
+
+
+def _can_be_described(connection: Connection, schema: str, view: str) -> bool:
+    try:
+        rows(connection, f"SHOW FIELDS FROM {quote_ident(schema)}.{quote_ident(view)}")
+    except pymysql.Error as error:
+        if number(error) in BROKEN:
+            return False
+        raise
+    return True
 
 
 def _digested(sql: str) -> str:

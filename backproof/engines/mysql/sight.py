@@ -26,7 +26,7 @@ _KINDS = {
 }
 
 _VIEWS = "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s ORDER BY 1"
-_BROKEN = frozenset({1054, 1146, 1305, 1356, 1449})
+BROKEN = frozenset({1054, 1146, 1305, 1356, 1449})
 """A view that stands on what is gone."""
 _REFUSED = frozenset({1044, 1142, 1143, 1227, 1370})
 
@@ -85,7 +85,7 @@ def views(asked: Asked) -> Iterator[Finding]:
         try:
             rows(asked.connection, f"SHOW FIELDS FROM {view}")
         except pymysql.Error as error:
-            (broken if number(error) in _BROKEN else closed).append(f"{spell(name)} ({message(error)})")
+            (broken if number(error) in BROKEN else closed).append(f"{spell(name)} ({message(error)})")
     if hidden:
         yield missing("views", f"no SHOW VIEW on {listed(hidden)}", asked.grant("SHOW VIEW"))
     if closed:
