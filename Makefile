@@ -23,8 +23,9 @@ $(READY): .uv/bin/uv pyproject.toml constraints.txt
 	@touch $@
 
 # The stock aws-encryption-cli pins an older SDK than ours: it has an environment of its own. Its constraints come from
-#   echo aws-encryption-sdk-cli==4.3.0 | .uv/bin/uv pip compile --universal --python-version 3.11 --no-header \
-#     --no-annotate --output-file constraints-stock.txt -
+#   printf 'aws-encryption-sdk-cli==4.3.0\nawscli\n' | .uv/bin/uv pip compile --universal --python-version 3.11 \
+#     --no-header --no-annotate --output-file constraints-stock.txt -
+# and are what `backproof kit` gives to its reader.
 .venv-stock/.ready: .uv/bin/uv constraints-stock.txt
 	.uv/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv-stock
 	.uv/bin/uv pip install --quiet --python .venv-stock --requirement constraints-stock.txt

@@ -149,6 +149,36 @@ class Grants:
     restore: str
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The server of a database, for whoever wants to restore there."""
+
+    version: str
+    series: tuple[int, ...]
+    """Of servers: a dump of a later one is not for an earlier one."""
+    series_of_backup: tuple[int, ...]
+    free_bytes: int | None
+    """Room on the disk of its databases, where that is a disk of this machine; None: it can't be known."""
+    log_bytes: int
+    """What a restore of the backup adds to its logs, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """How a person restores an exported archive with the database's own client. Nothing of it is a secret."""
+
+    tools: str
+    """What has to be there, a sentence."""
+    fill_in: str
+    """Lines of shell that lead the client to ``server.conf``, which a person fills in; one shell runs all lines."""
+    files: dict[str, str]
+    """What the lines name, by file name: ``server.conf`` and scripts."""
+    restore: str
+    """Lines of shell: from ``backup.sql.gz`` to the whole database. Each must succeed before the next."""
+    afterwards: tuple[str, ...]
+    """What is left to a person, a sentence each."""
+
+
 class Engine(Protocol):
     """A kind of database. The module's docstring is the contract."""
 
@@ -182,6 +212,9 @@ class Engine(Protocol):
 
     def lacks(self, target: Target, manifest: Manifest) -> list[Lack]:
         """What the target server lacks for this archive, found without changing anything."""
+
+    def host(self, target: Target, manifest: Manifest) -> Host:
+        """The server, beside what an archive needs; ``target.database`` need not exist. Changes nothing."""
 
     def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         """Create the missing roles (without login) and, on a scratch server, stub tablespaces."""
@@ -278,6 +311,14 @@ class Engine(Protocol):
 
     def export(self, source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:
         """Plain SQL for the stock client, in order; with ``tables`` just these and what they stand on."""
+
+    def by_hand(self, target: Target, manifest: Manifest) -> ByHand:
+        """The same for a person, with the database's own client and no Backproof. Touches no server.
+
+        Args:
+            target: the plan's database: its name, and where it was.
+            manifest: of a backup, for what lies beside its SQL stream.
+        """
 
     def digest(self, target: Target, table: Table) -> Table:
         """Rows and digest of one table read over exactly ``table.columns``, where column order differs."""

@@ -13,7 +13,7 @@ from backproof.findings import failed
 from backproof.fleet import Fleet
 from backproof.records import Finding, Manifest
 
-_STORE_SHARE = 1.2
+STORE_SHARE = 1.2
 """Of the last archive's size: room for a database that grows from one backup to the next."""
 
 _FIRST_SHARE = 0.1
@@ -30,7 +30,7 @@ def preflight(fleet: Fleet, plan: str) -> list[Finding]:
     inventory), the tools and their versions, every store of the plan (an object written, read back and deleted), and
     free space. One store of several that can't be written is a warning: the backup is safe without it.
     """
-    findings = list(_keys(fleet, plan))
+    findings = list(key_findings(fleet, plan))
     try:
         findings += fleet.engine(plan).findings(fleet.target(plan), fleet.tool_folders)
     except BackproofError as error:
@@ -40,7 +40,7 @@ def preflight(fleet: Fleet, plan: str) -> list[Finding]:
     live_bytes = next((finding.live_bytes for finding in findings if finding.live_bytes is not None), None)
     if last and live_bytes is None:
         live_bytes = last.database.live_bytes
-    return [*findings, *_scratch_room(fleet, plan, live_bytes), *_stores(fleet, plan, last, live_bytes)]
+    return [*findings, *scratch_room(fleet, plan, live_bytes), *_stores(fleet, plan, last, live_bytes)]
 
 
 def require(findings: Iterable[Finding]) -> None:
@@ -59,7 +59,8 @@ def require(findings: Iterable[Finding]) -> None:
         )
 
 
-def _keys(fleet: Fleet, plan: str) -> Iterable[Finding]:
+def key_findings(fleet: Fleet, plan: str) -> Iterable[Finding]:
+    """Whether there is a signing key, and a key that encrypts and decrypts; touches no store."""
     try:
         ring, signer = fleet.ring(plan), fleet.signer
     except BackproofError as error:
@@ -129,7 +130,8 @@ def _last(fleet: Fleet, plan: str) -> Manifest | None:
         return None
 
 
-def _scratch_room(fleet: Fleet, plan: str, live_bytes: int | None) -> Iterable[Finding]:
+def scratch_room(fleet: Fleet, plan: str, live_bytes: int | None) -> Iterable[Finding]:
+    """Whether a proof has room on this machine."""
     if live_bytes is None or fleet.plan(plan).verify_on != "scratch":
         return
     folder = fleet.scratch_folder or Path(tempfile.gettempdir())
@@ -138,14 +140,15 @@ def _scratch_room(fleet: Fleet, plan: str, live_bytes: int | None) -> Iterable[F
         yield Finding(
             check="scratch folder",
             status="warning",
-            found=f"{folder}: {_room(free)} free, a proof needs {_room(needed)}",
+            found=f"{folder}: {worded(free)} free, a proof needs {worded(needed)}",
             remedy="Make room, or name a larger folder as scratch_folder in the fleet.",
         )
     else:
-        yield Finding(check="scratch folder", status="ok", found=f"{folder}: {_room(free)} free")
+        yield Finding(check="scratch folder", status="ok", found=f"{folder}: {worded(free)} free")
 
 
-def _room(size: int) -> str:
+def worded(size: int) -> str:
+    """Bytes, for a person."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
@@ -173,13 +176,13 @@ def _store(fleet: Fleet, name: str, last: Manifest | None, live_bytes: int | Non
         free = store.free_bytes()
     except BackproofError as error:
         return failed(check, error)
-    needed = int(last.stored_bytes * _STORE_SHARE) if last else 0
+    needed = int(last.stored_bytes * STORE_SHARE) if last else 0
     if free is not None and free < needed:
-        found = f"{store.location()}: {_room(free)} free, a backup needs {_room(needed)}"
+        found = f"{store.location()}: {worded(free)} free, a backup needs {worded(needed)}"
         return Finding(check=check, status="failed", found=found, remedy="Make room there, or use a larger disk.")
     first = int((live_bytes or 0) * _FIRST_SHARE) if last is None else 0
     if free is not None and free < first:
-        found = f"{store.location()}: {_room(free)} free, and a first backup may need {_room(first)} or more"
+        found = f"{store.location()}: {worded(free)} free, and a first backup may need {worded(first)} or more"
         return Finding(check=check, status="warning", found=found, remedy="Make room there, or use a larger disk.")
-    room = "" if free is None else f", {_room(free)} free"
+    room = "" if free is None else f", {worded(free)} free"
     return Finding(check=check, status="ok", found=f"{store.location()}: written, read and deleted{room}")

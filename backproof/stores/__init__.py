@@ -56,6 +56,16 @@ class Stored:
     """Aware UTC, by the store's clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """How a person reads a store without Backproof."""
+
+    needs: str
+    """What they have to have, a sentence."""
+    commands: str
+    """Lines of shell: ``keys`` prints every key of a plan, one a line; ``get KEY FILE`` brings one here."""
+
+
 class Store(Protocol):
     """A place that holds archives. The module's docstring is the contract."""
 
@@ -118,3 +128,6 @@ class Store(Protocol):
 
     def free_bytes(self) -> int | None:
         """Room left, or None where a store has no such limit."""
+
+    def by_hand(self, plan: str) -> ByHand:
+        """How a person reads a plan's objects with stock tools. Touches nothing."""

@@ -9,6 +9,7 @@ A missing folder is an empty store. A key that is the folder of other keys can't
 """
 
 import os
+import shlex
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backproof.errors import Damaged, NotFound
-from backproof.stores import Store, Stored, folders
+from backproof.stores import ByHand, Store, Stored, folders
 from backproof.stores.disk_errors import told
 from backproof.stores.keys import checked, checked_prefix, is_key
 from backproof.stores.probing import write_read_delete
@@ -150,6 +151,14 @@ class LocalStore:
         """Room left for us on its disk."""
         with told("measure", self.location()):
             return folders.free_bytes(self._root)
+
+    def by_hand(self, plan: str) -> ByHand:
+        """Files are listed and copied."""
+        root = shlex.quote(str(self._root))
+        return ByHand(
+            f"The folder {self._root}, or a copy of it: then name that in both lines.",
+            f'keys() {{ (cd {root} && find {plan} -type f); }}\nget() {{ cp {root}/"$1" "$2"; }}',
+        )
 
     @contextmanager
     def _way(self, key: str) -> Iterator[_Way]:

@@ -1,16 +1,15 @@
 """``backproof doctor``: would a backup work? Every preflight check, with its remedy."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from deployments.cli import exits, speaking
+from deployments.cli.findings import say_findings
 from deployments.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from backproof.engines import Grants
-    from backproof.records import Finding
 
 
 @click.command("doctor", short_help="Run every preflight check of a plan.")
@@ -39,7 +38,7 @@ def doctor_command(session: Session, plan: str, print_grants: bool, of_restore: 
     failed = any(finding.status == "failed" for finding in findings)
     session.answer(
         {"ok": not failed, "findings": [finding.model_dump(mode="json") for finding in findings]},
-        lambda: _say_findings(findings),
+        lambda: say_findings(findings),
     )
     return exits.FAILED if failed else exits.DONE
 
@@ -48,13 +47,3 @@ def _say_grants(grants: "Grants") -> None:
     speaking.say(grants.backup.strip())
     speaking.say("")
     speaking.say(grants.restore.strip())
-
-
-def _say_findings(findings: "Sequence[Finding]") -> None:
-    shown = {"ok": "ok", "warning": "warning", "failed": "FAILED"}
-    rows = [[shown[finding.status], finding.check, finding.found] for finding in findings]
-    speaking.print_table(["Result", "Check", "Found"], rows)
-    for finding in findings:
-        if finding.status != "ok" and finding.remedy:
-            speaking.say("")
-            speaking.say(f"{finding.check}: {finding.remedy}")

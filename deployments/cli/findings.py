@@ -1,4 +1,4 @@
-"""How proofs and measured phases read to a person."""
+"""How proofs, findings and measured phases read to a person."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from deployments.cli import speaking
 from deployments.cli.wording import moment, rate, size, span
 
 if TYPE_CHECKING:
-    from backproof.records import Proof, Timing
+    from backproof.records import Finding, Proof, Timing
 
 
 def print_proof(proof: "Proof") -> None:
@@ -32,3 +32,14 @@ def print_timings(timings: "Sequence[Timing]") -> None:
         for timing in timings
     ]
     speaking.print_table(["Phase", "Time", "Bytes", "Rate"], rows, right=["Time", "Bytes", "Rate"])
+
+
+def say_findings(findings: "Sequence[Finding]") -> None:
+    """A line for each check, then what to do about those that are not well."""
+    shown = {"ok": "ok", "warning": "warning", "failed": "FAILED"}
+    rows = [[shown[finding.status], finding.check, finding.found] for finding in findings]
+    speaking.print_table(["Result", "Check", "Found"], rows)
+    for finding in findings:
+        if finding.status != "ok" and finding.remedy:
+            speaking.say("")
+            speaking.say(f"{finding.check}: {finding.remedy}")

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from deployments.cli import exits, speaking
-from deployments.cli.recovering import confirm, found, say_report, user
+from deployments.cli.recovering import Moment, confirm, found, say_report, user
 from deployments.cli.session import Session, pass_session
 from deployments.cli.wording import moment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from backproof.recovery.human_steps import HumanSteps
     from backproof.recovery.journal import Journal
 
 
@@ -51,11 +54,19 @@ def list_command(session: Session, plan: str) -> int:
 @pass_session
 def show_command(session: Session, recovery_id: str, plan: str | None) -> None:
     """The report of the recovery ID, as its journal has it now."""
+    from backproof.recovery.human_steps import read
     from backproof.recovery.report import report
 
     fleet, recovery = found(session, plan, recovery_id)
     made = report(recovery.journal, recovery.manifest(), fleet.plan(recovery.plan).objectives.rto)
-    session.answer({"recovery": made.model_dump(mode="json")}, lambda: say_report(made))
+    people = read(recovery.journal.entries)
+    document = {"recovery": made.model_dump(mode="json"), "human_steps": people.model_dump(mode="json")}
+
+    def in_words() -> None:
+        say_report(made)
+        _say_people(people)
+
+    session.answer(document, in_words)
 
 
 @recovery_command.command("note", short_help="Write down a cause, a plan, a step that a person took.")
@@ -67,11 +78,53 @@ def show_command(session: Session, recovery_id: str, plan: str | None) -> None:
 def note_command(session: Session, recovery_id: str, text: str, plan: str | None, by: str | None) -> None:
     """Add TEXT to the journal of the recovery ID: the root cause, the alternative plan, a step that a person took."""
     from backproof.recovery.journal import WHOLE
+    from backproof.recovery.noting import note
 
     _, recovery = found(session, plan, recovery_id)
-    entry = recovery.journal.write(WHOLE, "noted", {"by": by or user(), "text": " ".join(text.split())})
+    entry = note(recovery, WHOLE, {"by": by or user(), "text": " ".join(text.split())})
     document = {"noted": {"recovery": recovery_id, "at": entry.at.isoformat().replace("+00:00", "Z"), **entry.facts}}
     session.answer(document, lambda: speaking.say(f"Noted in {recovery_id} at {moment(entry.at)} UTC."))
+
+
+@recovery_command.command("scenario", short_help="Say what happened: begins the list of what only people can do.")
+@click.argument("recovery_id", metavar="ID")
+@click.argument("name")
+@click.option("--plan", metavar="PLAN", help="Whose recovery it is; looked for unless said.")
+@click.option("--by", metavar="NAME", help="Who you are; else the name you are logged in with.")
+@pass_session
+def scenario_command(session: Session, recovery_id: str, name: str, plan: str | None, by: str | None) -> None:
+    """Say what the recovery ID was needed for: corruption, deletion, lost-server or ransomware.
+
+    Each has a list of steps that only people can take, to be ticked as they are done; `show` has it.
+    """
+    from backproof.recovery.human_steps import HUMAN, naming, read
+    from backproof.recovery.noting import note
+
+    _, recovery = found(session, plan, recovery_id)
+    note(recovery, HUMAN, naming(name, by or user()))
+    people = read(recovery.journal.entries)
+    session.answer({"human_steps": people.model_dump(mode="json")}, lambda: _say_people(people))
+
+
+@recovery_command.command("tick", short_help="Tick a step that a person has done.")
+@click.argument("recovery_id", metavar="ID")
+@click.argument("step")
+@click.option("--plan", metavar="PLAN", help="Whose recovery it is; looked for unless said.")
+@click.option("--by", metavar="NAME", help="Who did it; else the name you are logged in with.")
+@click.option("--at", "done_at", type=Moment(), metavar="MOMENT", help="When it was done; now unless said.")
+@pass_session
+def tick_command(
+    session: Session, recovery_id: str, step: str, plan: str | None, by: str | None, done_at: "datetime | None"
+) -> None:
+    """Tick STEP in the list of the recovery ID: it is done, by whom and when."""
+    from backproof.recovery.human_steps import HUMAN, read, ticking
+    from backproof.recovery.noting import note
+
+    _, recovery = found(session, plan, recovery_id)
+    at = done_at or recovery.around.now()
+    note(recovery, HUMAN, ticking(recovery.journal.entries, step, by or user(), at))
+    people = read(recovery.journal.entries)
+    session.answer({"human_steps": people.model_dump(mode="json")}, lambda: _say_people(people))
 
 
 @recovery_command.command("discard", short_help="Remove the database that a recovery set aside.")
@@ -94,6 +147,19 @@ def discard_command(session: Session, recovery_id: str, plan: str | None, yes: b
     document = {"discarded": {"recovery": recovery_id, "database": what.database, "backup": what.safety_backup}}
     said = f"{what.database} is gone; {what.safety_backup} holds what was in it."
     session.answer(document, lambda: speaking.say(said))
+
+
+def _say_people(people: "HumanSteps") -> None:
+    if people.scenario is None:
+        return
+    done = sum(each.done_at is not None for each in people.steps)
+    speaking.say("")
+    speaking.say(f"What only people can do, {people.scenario}: {done} of {len(people.steps)} done")
+    rows = [
+        ["x" if each.done_at else "", each.step, each.what, each.by, moment(each.done_at) if each.done_at else ""]
+        for each in people.steps
+    ]
+    speaking.print_table(["Done", "Step", "What", "By", "When (UTC)"], rows)
 
 
 def _result(journal: "Journal") -> str:

@@ -10,7 +10,7 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
               characters, events, places (what it can't carry, or not write)
     text      names, lexer, shapes (statements)  text (entries)  definition (of a table)  rewrite (the own name)
     restore   restore, restoring, creating  keys (added last)  load, bulk (rows)  select, calls (some tables)  guard
-              sessions  provide, database, unfinished, digest
+              sessions  provide, database, unfinished, digest, host, by_hand
     exchange  exchange  moving (tables)  belongings (all else)  marker (how far it came)  obstacles
     servers   binaries, server, system_tables, scratch
     rights    privileges, sight, findings, grants
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from backproof.engines import Engine, Entry, Grants, Progress, Source, no_progress
+from backproof.engines import ByHand, Engine, Entry, Grants, Host, Progress, Source, no_progress
 from backproof.records import Exchange, Finding, Lack, Manifest, Obstacle, Place, Table, Target
 
 if TYPE_CHECKING:
@@ -78,6 +78,12 @@ class MySQL:
         from backproof.engines.mysql.provide import lacks
 
         return lacks(target, manifest)
+
+    def host(self, target: Target, manifest: Manifest) -> Host:
+        """The server beside what an archive needs."""
+        from backproof.engines.mysql.host import host
+
+        return host(target, manifest)
 
     def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         """Create missing accounts, locked, and roles."""
@@ -177,6 +183,12 @@ class MySQL:
         from backproof.engines.mysql.select import export
 
         return export(source, tables)
+
+    def by_hand(self, target: Target, manifest: Manifest) -> ByHand:
+        """With the client."""
+        from backproof.engines.mysql.by_hand import by_hand
+
+        return by_hand(target, manifest)
 
     def digest(self, target: Target, table: Table) -> Table:
         """Rows and digest over the table's own columns."""

@@ -111,7 +111,7 @@ def give(connection: "Connection[pymysql.cursors.Cursor]", schema: str, found: M
     with suppress(pymysql.Error):  # MySQL knows no such mode, and never does so
         # Else a GRANT to who is not there makes an account without a password.
         rows(connection, "SET SESSION sql_mode = 'NO_AUTO_CREATE_USER'")
-    for what, statement in _grants(schema, found):
+    for what, statement in grant_statements(schema, found):
         try:
             rows(connection, statement)
         except pymysql.Error as error:
@@ -182,7 +182,7 @@ def _check_name(name: str) -> None:
         )
 
 
-def _grants(schema: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def grant_statements(schema: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What and how. Who has which role is of the whole server: between those that are there nothing is changed."""
     everywhere = {**(found.get("accounts") or {}), **(found.get("roles") or {})}
     for grantee, rights in everywhere.items():

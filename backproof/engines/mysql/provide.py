@@ -56,16 +56,19 @@ def provide(target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         for name in missing:
             # Whoever unlocks it must give it a password, too.
             secret = f" IDENTIFIED BY {quote_literal(secrets.token_urlsafe(24))}" if _is_account(name) else ""
-            rows(connection, _creation(name).replace(" ACCOUNT LOCK", f"{secret} ACCOUNT LOCK"))
+            rows(connection, creation(name).replace(" ACCOUNT LOCK", f"{secret} ACCOUNT LOCK"))
             if scratch:
                 rows(connection, f"GRANT ALL PRIVILEGES ON *.* TO {name}")
-        for statement in _memberships(manifest, frozenset(missing), _own_account(connection)):
+        for statement in memberships(manifest, frozenset(missing)):
             rows(connection, statement)
+        for role in _not_its_makers(manifest, missing, _own_account(connection)):
+            rows(connection, f"REVOKE {role} FROM {_own_account(connection)}")
 
 
-def _creation(name: str) -> str:
+def creation(name: str, only_missing: bool = False) -> str:
     """A role, which has no host, or an account that nobody can use."""
-    return f"CREATE USER {name} ACCOUNT LOCK" if _is_account(name) else f"CREATE ROLE {name}"
+    new = f"IF NOT EXISTS {name}" if only_missing else name
+    return f"CREATE USER {new} ACCOUNT LOCK" if _is_account(name) else f"CREATE ROLE {new}"
 
 
 def _is_account(name: str) -> bool:
@@ -73,16 +76,23 @@ def _is_account(name: str) -> bool:
     return match is not None and match["host"] is not None
 
 
-def _memberships(manifest: Manifest, made: frozenset[str], me: str) -> Iterator[str]:
-    """Those that concern who was just made; between others nothing is changed."""
-    for role, facts in _mapping(manifest.database.globals.get("roles")).items():
-        members = {member["account"]: member["admin"] for member in facts.get("members") or ()}
+def memberships(manifest: Manifest, made: frozenset[str]) -> Iterator[str]:
+    """Statements for those that concern who was just made; between others nothing is changed."""
+    for role, members in _members(manifest):
         for member, admin in members.items():
             if {role, member} & made and _ACCOUNT.fullmatch(member):
                 yield f"GRANT {role} TO {member}{' WITH ADMIN OPTION' if admin else ''}"
-        if role in made and me not in members:
-            # Who creates a role has it.
-            yield f"REVOKE {role} FROM {me}"
+
+
+def _not_its_makers(manifest: Manifest, made: Iterable[str], me: str) -> Iterator[str]:
+    """Who creates a role has it: these roles it did not have."""
+    yield from (role for role, members in _members(manifest) if role in made and me not in members)
+
+
+def _members(manifest: Manifest) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Each role, and who has it, with the right to pass it on or without."""
+    for role, facts in _mapping(manifest.database.globals.get("roles")).items():
+        yield role, {member["account"]: member["admin"] for member in facts.get("members") or ()}
 
 
 def _own_account(connection: Connection) -> str:
@@ -91,7 +101,7 @@ def _own_account(connection: Connection) -> str:
     return quote_account(user, host)
 
 
-def _wanted(manifest: Manifest, definers_too: bool) -> list[str]:
+def wanted(manifest: Manifest, definers_too: bool) -> list[str]:
     """Whom the archive's schema knows."""
     found = manifest.database.globals
     members = [
@@ -110,9 +120,9 @@ def _missing_accounts(connection: Connection, manifest: Manifest) -> Iterator[La
     except pymysql.Error:
         return  # who may not look finds out from what can't be granted
     # A definer that is not on the very server the archive comes from was not there before.
-    for name in _wanted(manifest, definers_too=not _is_home(connection, manifest)):
+    for name in wanted(manifest, definers_too=not _is_home(connection, manifest)):
         if _parts(name) not in present:
-            yield Lack(kind="role", name=name, remedy=f"{_creation(name)}, or --create-missing-roles.")
+            yield Lack(kind="role", name=name, remedy=f"{creation(name)}, or --create-missing-roles.")
 
 
 def _is_home(connection: Connection, manifest: Manifest) -> bool:
@@ -162,7 +172,7 @@ def _other_settings(connection: Connection, manifest: Manifest) -> Iterator[Lack
             name=f"lower_case_table_names={recorded['lower_case_table_names']}",
             remedy=f"That server has {case}, which makes other names of the same. It is chosen when a server is made.",
         )
-    needed = _longest_statement(manifest)
+    needed = longest_statement_bytes(manifest)
     if int(packet) < needed:
         remedy = f"SET GLOBAL max_allowed_packet = {1 << (needed - 1).bit_length()} there: it has {packet}."
         if from_memory:
@@ -171,7 +181,8 @@ def _other_settings(connection: Connection, manifest: Manifest) -> Iterator[Lack
         yield Lack(kind="setting", name=name, remedy=remedy, refuses=not from_memory)
 
 
-def _longest_statement(manifest: Manifest) -> int:
+def longest_statement_bytes(manifest: Manifest) -> int:
+    """What a server's ``max_allowed_packet`` has to take."""
     known = [table.longest_statement_bytes for table in manifest.tables if table.rows]
     if None not in known:
         return max((length for length in known if length is not None), default=0)

@@ -9,7 +9,7 @@ lists backups does not load a driver.
               globals, extensions, inventory, losses, needs (the catalogue)
     text      lexer (statements)  settled (one writing)  text (entries)
     restore   script, select, closure (some tables)  load, powerless  finish  sessions, guard
-              provide, database, unfinished, digest
+              provide, database, unfinished, digest, host, by_hand
     exchange  obstacles, exchange
     servers   binaries, runtime, server  findings, standby, grants
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from backproof.engines import Engine, Entry, Grants, Progress, Source, no_progress
+from backproof.engines import ByHand, Engine, Entry, Grants, Host, Progress, Source, no_progress
 from backproof.records import Exchange, Finding, Lack, Manifest, Obstacle, Place, Table, Target
 
 if TYPE_CHECKING:
@@ -76,6 +76,12 @@ class PostgreSQL:
         from backproof.engines.postgresql.provide import lacks
 
         return lacks(target, manifest)
+
+    def host(self, target: Target, manifest: Manifest) -> Host:
+        """The server beside what an archive needs."""
+        from backproof.engines.postgresql.host import host
+
+        return host(target, manifest)
 
     def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         """Create missing roles and, on scratch, stub tablespaces."""
@@ -175,6 +181,12 @@ class PostgreSQL:
         from backproof.engines.postgresql.select import export
 
         return export(source, tables)
+
+    def by_hand(self, target: Target, manifest: Manifest) -> ByHand:
+        """With psql."""
+        from backproof.engines.postgresql.by_hand import by_hand
+
+        return by_hand(target, manifest)
 
     def digest(self, target: Target, table: Table) -> Table:
         """Rows and digest over the table's own columns."""

@@ -1,7 +1,7 @@
 """One database as a whole: made empty, given what lies beside its SQL stream, removed."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg2
@@ -77,7 +77,7 @@ def create(target: Target, manifest: Manifest) -> bool:
             _require_empty(target, manifest)
             return False
         try:
-            words = [_locale(manifest, connection.server_version), _owner(cursor, manifest)]
+            words = [locale(manifest, connection.server_version), _owner(cursor, manifest)]
             cursor.execute(f"CREATE DATABASE {name} TEMPLATE template0 {' '.join(words)}")
         except psycopg2.errors.DuplicateDatabase:
             raise AlreadyExists(f"database {target.database} was just made by somebody else", _REMEDY) from None
@@ -104,13 +104,24 @@ def give(cursor: Cursor, database: str, found: Mapping[str, Any]) -> Iterator[st
     Yields:
         What could not be applied and why, a sentence each.
     """
-    for what, statement in _global_statements(cursor, quote_ident(database), found):
+    for what, statement in global_statements(quote_ident(database), found, _grantees(cursor)):
         try:
             cursor.execute(statement)
         except psycopg2.Error as error:
             if cursor.connection.closed:
                 raise
             yield f"{what} could not be applied: {message(error)}"
+
+
+def _grantees(cursor: Cursor) -> Iterator[str]:
+    """Who has privileges at the moment at which the first is asked for."""
+    cursor.execute(
+        "SELECT DISTINCT CASE e.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(e.grantee)::text END"
+        " FROM pg_catalog.pg_database d,"
+        " pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) e"
+        " WHERE d.datname = pg_catalog.current_database()"
+    )
+    yield from [str(grantee) for (grantee,) in cursor.fetchall()]
 
 
 def exists(target: Target) -> bool:
@@ -162,7 +173,8 @@ def _require_empty(target: Target, manifest: Manifest) -> None:
             )
 
 
-def _locale(manifest: Manifest, server_version: int) -> str:
+def locale(manifest: Manifest, server_version: int) -> str:
+    """Encoding and locale, in the words of CREATE DATABASE."""
     settings = {key: str(value) for key, value in manifest.database.settings.items() if value}
     provider = settings.get("locale_provider", "libc")
     words = {
@@ -188,10 +200,16 @@ def _owner(cursor: Cursor, manifest: Manifest) -> str:
     return f"OWNER {quote_ident(str(manifest.database.globals['owner']))}" if cursor.rowcount else ""
 
 
-def _global_statements(cursor: Cursor, name: str, found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def global_statements(name: str, found: Mapping[str, Any], grantees: Iterable[str]) -> Iterator[tuple[str, str]]:
     """What and how; the owner first, since privileges are granted in the owner's name.
 
-    The comment comes last, in the place of the one that says that the database is not whole.
+    Args:
+        name: of the database, quoted.
+        found: as ``globals`` read it.
+        grantees: who has privileges once the owner is its owner; looked at then.
+
+    Yields:
+        The comment last, in the place of the one that says that the database is not whole.
     """
     if owner := found.get("owner"):
         yield f"owner {owner}", f"ALTER DATABASE {name} OWNER TO {quote_ident(owner)}"
@@ -207,19 +225,13 @@ def _global_statements(cursor: Cursor, name: str, found: Mapping[str, Any]) -> I
         statement = f"SECURITY LABEL FOR {quote_ident(provider)} ON DATABASE {name} IS {quote_literal(label)}"
         yield f"security label of {provider}", statement
     if "acl" in found:
-        yield from _privileges(cursor, name, found["acl"])
+        yield from _privileges(name, found["acl"], grantees)
     comment = found.get("comment")
     yield "comment", f"COMMENT ON DATABASE {name} IS {'NULL' if comment is None else quote_literal(comment)}"
 
 
-def _privileges(cursor: Cursor, name: str, acl: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    cursor.execute(
-        "SELECT DISTINCT CASE e.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(e.grantee)::text END"
-        " FROM pg_catalog.pg_database d,"
-        " pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) e"
-        " WHERE d.datname = pg_catalog.current_database()"
-    )
-    for (grantee,) in cursor.fetchall():
+def _privileges(name: str, acl: Sequence[Mapping[str, Any]], grantees: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for grantee in grantees:
         yield f"privileges of {grantee}", f"REVOKE ALL ON DATABASE {name} FROM {_grantee(grantee)} CASCADE"
     for item in acl:
         option = " WITH GRANT OPTION" if item["grantable"] else ""

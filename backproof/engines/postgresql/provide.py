@@ -47,8 +47,8 @@ def provide(target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         scratch = is_scratch(cursor)
         roles = [lack.name for lack in missing if lack.kind == "role"]
         for name in roles:
-            cursor.execute(_create_role(name, manifest, scratch))
-        for statement in _memberships(manifest, set(roles), connection.server_version):
+            cursor.execute(create_role(name, manifest, scratch))
+        for statement in memberships(manifest, set(roles), connection.server_version):
             cursor.execute(statement)
         for lack in missing:
             if lack.kind == "tablespace":
@@ -124,15 +124,16 @@ def _missing_rights(cursor: Cursor, target: Target) -> Iterator[Lack]:
         yield Lack(kind="privilege", name="CREATEDB", remedy=remedy)
 
 
-def _create_role(name: str, manifest: Manifest, scratch: bool) -> str:
+def create_role(name: str, manifest: Manifest, scratch: bool = False) -> str:
+    """Without a password or the right to log in."""
     recorded = _mapping(_mapping(manifest.database.server.get("role_attributes")).get(name))
     chosen = _ATTRIBUTES if scratch else ("inherit",)
     words = [word.upper() if recorded[word] else f"NO{word.upper()}" for word in chosen if word in recorded]
     return f"CREATE ROLE {quote_ident(name)} NOLOGIN {' '.join(words)}"
 
 
-def _memberships(manifest: Manifest, made: set[str], server_version: int) -> Iterator[str]:
-    """Those that concern a role that was just made; between roles that were there nothing is changed."""
+def memberships(manifest: Manifest, made: set[str], server_version: int) -> Iterator[str]:
+    """Statements for those that concern a role that was just made; between roles that were there nothing is changed."""
     for member, facts in _mapping(manifest.database.globals.get("roles")).items():
         for membership in cast("list[dict[str, Any]]", _mapping(facts).get("member_of") or []):
             role = membership["role"]

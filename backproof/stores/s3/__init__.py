@@ -11,13 +11,14 @@ Memory: an object of up to 60 GiB takes some 40 MiB while it is written, whateve
 botocore is imported with the first request (``stores.s3.bucket``), not with this module: commands answer at once.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from backproof.stores import Store, Stored
+from backproof.stores import ByHand, Store, Stored
 from backproof.stores.keys import checked, checked_prefix
 from backproof.stores.probing import write_read_delete
 
@@ -150,6 +151,19 @@ class S3Store:
     def free_bytes(self) -> int | None:
         """S3 has no such limit."""
         return None
+
+    def by_hand(self, plan: str) -> ByHand:
+        """By the stock ``aws``."""
+        endpoint = self._access.endpoint_url
+        where = f"--region {self._access.region}" + (f" --endpoint-url {shlex.quote(endpoint)}" if endpoint else "")
+        bucket, prefix = shlex.quote(self._bucket_name), self._prefix
+        return ByHand(
+            f"An access key that may read {self.location()} (s3:ListBucket, s3:GetObject), in AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY of your environment.",
+            f"keys() {{ aws s3api list-objects-v2 {where} --bucket {bucket} --prefix {prefix}{plan}/ \\\n"
+            f"  --query 'Contents[].[Key]' --output text | sed 's|^{prefix}||'; }}\n"
+            f'get() {{ aws s3 cp --only-show-errors {where} s3://{bucket}/{prefix}"$1" "$2"; }}',
+        )
 
     @property
     def _bucket(self) -> "Bucket":
