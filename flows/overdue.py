@@ -73,7 +73,7 @@ def collapse(client: SyncPrefectClient, run: UUID) -> State[Any] | None:
     waiting = [each for each in _due(client, own.deployment_id, now) if each.id != run and _alike(own, each, now)]
     if not waiting:
         return None
-    chosen = taken([own, *waiting])
+    chosen = taken(own, waiting, now)
     told = (
         f"Overdue, as are {len(waiting)} more runs: the one that was due at {_due_at(chosen):%Y-%m-%d %H:%M} is taken."
     )
@@ -83,9 +83,14 @@ def collapse(client: SyncPrefectClient, run: UUID) -> State[Any] | None:
     return None if chosen.id == run else Cancelled(name=SKIPPED, message=told)
 
 
-def taken(overdue: list[FlowRun]) -> FlowRun:
-    """The one of several overdue runs that stands for all: of those kept longest the latest. Pure."""
-    return max(overdue, key=lambda run: (_rank(run), _due_at(run)))
+def taken(own: FlowRun, waiting: list[FlowRun], now: datetime) -> FlowRun:
+    """The one of several overdue runs that stands for all: of those kept longest the latest. Pure.
+
+    One that began in time gives way to none that is kept as long: on a busy machine another is due before it has begun,
+    and so on without end.
+    """
+    latest = max([own, *waiting], key=lambda run: (_rank(run), _due_at(run)))
+    return own if _rank(own) == _rank(latest) and now - _due_at(own) <= _DOWNTIME else latest
 
 
 def _alike(own: FlowRun, other: FlowRun, now: datetime) -> bool:

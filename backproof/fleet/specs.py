@@ -4,6 +4,7 @@ The blocks of Prefect subclass these, so that each field is defined once. Docstr
 forms and of ``docs/fleet.md``.
 """
 
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
@@ -24,6 +25,8 @@ from backproof.fleet.fields import (
     Text,
     Zone,
 )
+
+_SHORTEST_SILENCE = timedelta(minutes=2)
 
 
 class SigningSpec(Spec):
@@ -332,6 +335,15 @@ class FleetSettings(Spec):
     """Who is called, one after the other, of plans that do not say."""
     late_after: Duration = parse("15m")
     """How long a run may wait for a worker before somebody is told."""
+    lost_after: Duration = parse("10m")
+    """How long a run may give no sign of life until it counts as lost; ``2m`` at the least."""
+
+    @field_validator("lost_after")
+    @classmethod
+    def _longer_than_signs_of_life_are_apart(cls, value: timedelta) -> timedelta:
+        if value < _SHORTEST_SILENCE:
+            raise ValueError("must be 2m or longer: a run gives a sign of life once a minute")
+        return value
 
     @property
     def pool_name(self) -> str:

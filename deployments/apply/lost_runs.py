@@ -1,7 +1,7 @@
 """The automation that marks lost runs ``Crashed``: those whose machine went away without a word.
 
-A run sends a heartbeat every so often. One that was killed together with its worker sends none, and would be "Running"
-for ever.
+A run sends a heartbeat every so often, where its worker says so. One that was killed together with its worker sends no
+more, and would be "Running" for ever.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,11 @@ from prefect.events.schemas.events import ResourceSpecification
 from backproof.fleet import FleetSpec
 from deployments.apply.things import Sort, Thing
 from deployments.apply.what_runs import tag
-
-SILENCE = timedelta(minutes=10)
-"""Three heartbeats of Prefect's usual 180 seconds, and a little."""
+from tasks.deadlines import LAPSED
 
 _ALIVE = "prefect.flow-run.heartbeat"
-_OVER = tuple(
-    f"prefect.flow-run.{name}" for name in ("Completed", "Degraded", "Failed", "Crashed", "Cancelled", "Skipped")
-)
+_ENDS = ("Completed", "Degraded", "Failed", "TimedOut", "Crashed", "Cancelled", "Skipped", *LAPSED)
+_OVER = tuple(f"prefect.flow-run.{name}" for name in _ENDS)
 
 
 class LostRuns(Sort):
@@ -34,7 +31,7 @@ class LostRuns(Sort):
 
     def desired(self, spec: FleetSpec) -> Sequence[Thing]:
         """That one automation."""
-        return [Thing(self.name, _name(spec.fleet), _fields(automation(spec.fleet)))]
+        return [Thing(self.name, _name(spec.fleet), _fields(automation(spec.fleet, spec.lost_after)))]
 
     def actual(self, client: SyncPrefectClient, spec: FleetSpec) -> Sequence[Thing]:
         """The automation of that name, if it is there; whether it is paused is not looked at."""
@@ -56,7 +53,7 @@ class LostRuns(Sort):
         client.delete_automation(found.id)
 
 
-def automation(fleet: str, silence: timedelta = SILENCE) -> AutomationCore:
+def automation(fleet: str, silence: timedelta) -> AutomationCore:
     """After a heartbeat, neither another nor an end within the time: the run is lost."""
     trigger = EventTrigger(
         after={_ALIVE},

@@ -74,11 +74,18 @@ def seaweedfs(folder: Path, access_key: str, secret_key: str, buckets: Sequence[
         server.stop()
 
 
-def start(folder: Path, access_key: str, secret_key: str, buckets: Sequence[str]) -> S3Server:
-    """Like ``seaweedfs``, for a server that outlives its maker: whoever starts it must ``stop`` it."""
+def start(
+    folder: Path, access_key: str, secret_key: str, buckets: Sequence[str], ports: Sequence[int] | None = None
+) -> S3Server:
+    """Like ``seaweedfs``, for a server that outlives its maker: whoever starts it must ``stop`` it.
+
+    Args:
+        folder: with ``access_key``, ``secret_key`` and ``buckets`` as for ``seaweedfs``.
+        ports: eight, for one that is to be started again where it was; None: any that are free.
+    """
     program = _program()
     _prepare(folder, access_key, secret_key)
-    ports = _free_ports(2 * len(_PORTS))
+    ports = ports or _free_ports(2 * len(_PORTS))
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(
             [program, *_arguments(folder, ports)],

@@ -14,6 +14,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.context import _temporary_global_settings_context, get_settings_context
 from prefect.events.schemas.automations import Automation
 from prefect.flow_engine import run_flow
@@ -279,6 +280,24 @@ def test_a_run_that_fails_is_told_once_with_its_remedy(
     assert lines[3].startswith("What to do: Mend what is named, then start the run again")
     assert lines[4].endswith(f"/runs/flow-run/{run.id}")
     assert hook.headers[-1]["Authorization"] == CANARY
+
+
+def test_a_run_that_the_scheduler_has_just_made_is_told_at_once(
+    applied: list[str], client: SyncPrefectClient, hook: Webhook
+) -> None:
+    deployment = client.read_deployment_by_name("backup/alarm-shop-backup").id
+    in_half_a_day = CronSchedule(cron=f"0 {(datetime.now(UTC).hour + 12) % 24} * * *", timezone="UTC")
+    [schedule] = client.create_deployment_schedules(deployment, [(in_half_a_day, True)])
+    mine = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+
+    def made() -> list[FlowRun]:
+        return [run for run in client.read_flow_runs(deployment_filter=mine) if run.auto_scheduled]
+
+    run = eventually(made, 120, "the scheduler makes a run")[0]
+    end(client, run.id, Failed(message="Flow run encountered an exception: Busy: a lock. Wait."))
+    [message] = hook.next()
+    assert message["subject"] == f"alarm-shop: {run.name} failed"
+    client.delete_deployment_schedule(deployment, schedule.id)
 
 
 def test_an_error_of_another_kind_is_named_and_not_repeated(

@@ -95,12 +95,21 @@ def test_of_one_kind_the_latest_is_taken_and_what_is_not_due_stays(
     client: SyncPrefectClient, prefect_api: PrefectServer
 ) -> None:
     first, second, third, *_ = scheduled(client, daily="0 2 * * *")["daily"]
-    due(prefect_api, (first, timedelta(seconds=70)), (second, timedelta(seconds=10)))
+    due(prefect_api, (first, timedelta(minutes=6)), (second, timedelta(seconds=10)))
     ended = collapse(client, first.id)
     assert ended is not None, "the second stands for both"
     assert not {*states(client, [second, third])} - {"Scheduled", "Late"}
     client.set_flow_run_state(first.id, ended, force=True)
     assert collapse(client, second.id) is None, "nothing else waits"
+
+
+def test_a_run_that_began_in_time_stands_for_one_that_was_due_before_it_had_begun(
+    client: SyncPrefectClient, prefect_api: PrefectServer
+) -> None:
+    first, second, *_ = scheduled(client, daily="0 2 * * *")["daily"]
+    due(prefect_api, (first, timedelta(seconds=70)), (second, timedelta(seconds=10)))
+    assert collapse(client, first.id) is None
+    assert states(client, [second]) == [SKIPPED]
 
 
 def test_a_daily_and_a_monthly_backup_of_the_same_minute_are_both_taken(

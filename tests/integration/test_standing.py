@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,55 +15,16 @@ import pytest
 import yaml
 
 from deployments.servers import processes, standing
-from deployments.servers.prefect import PrefectServer, recorded
 from deployments.servers.standing import Part, environment_for_runs
 from tests.support.documents import check_keys, example
 from tests.support.fleets import key
 from tests.support.prefect_fixtures import eventually, text_of
+from tests.support.standing import BACKPROOF, Up, backproof_up, command_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-BACKPROOF = str(Path(sys.executable).with_name("backproof"))
 CANARIES = {"SHOP_PASSWORD": "canary-password-of-up", "S3_SECRET": "canary-secret-of-up", "BACKPROOF_KEY": key()}
 LOGIN = "ada:canary-of-the-login"
-
-
-@dataclass
-class Up:
-    """``backproof up`` at work."""
-
-    process: "subprocess.Popen[str]"
-    folder: Path
-    environment: dict[str, str]
-    cwd: Path
-
-    @property
-    def server(self) -> PrefectServer:
-        found = recorded(self.folder)
-        assert found is not None
-        return found
-
-    def worker(self) -> int | None:
-        """The worker's pid, once it polls its pool."""
-        if "started!" not in (self.folder / "worker.log").read_text():
-            return None
-        found = [pid for pid in processes.children(self.process.pid) if "worker_process" in command_of(pid)]
-        return found[0] if found else None
-
-    def command(self, *arguments: str) -> Any:
-        done = subprocess.run(
-            [BACKPROOF, "--json", *arguments], cwd=self.cwd, env=self.environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        assert not [canary for canary in CANARIES.values() if canary in done.stdout + done.stderr]
-        return json.loads(done.stdout)
-
-
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
 
 
 def environment_of(pid: int) -> dict[str, str]:
@@ -100,29 +60,9 @@ def fleet(folder: Path) -> None:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     fleet(folder)
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "BACKPROOF"))}
-    environment = clean | CANARIES | {"XDG_STATE_HOME": str(folder / "state"), "PREFECT_API_AUTH_STRING": LOGIN}
-    process = subprocess.Popen(
-        [BACKPROOF, "--json", "up", "--port", "0", "--password"],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    running = Up(process, folder / "state" / "backproof" / "up", environment, folder)
-    try:
-        eventually(lambda: (running.folder / "server.json").exists(), 60, "no server was started")
-        running.server.wait_until_ready(120)
+    given = CANARIES | {"PREFECT_API_AUTH_STRING": LOGIN}
+    with backproof_up(folder, given, "--password", secrets=tuple(CANARIES.values())) as running:
         yield running
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(120)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        process.communicate()
 
 
 def test_both_are_private_and_runs_are_kept_for_more_than_a_year(up: Up) -> None:
@@ -145,11 +85,7 @@ def test_a_fleet_is_applied_and_run_there_and_its_secrets_are_nowhere(up: Up) ->
     given = environment_of(worker)
     assert not CANARIES.keys() & given.keys()
     assert int(given["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) <= 180
-    ran = subprocess.run(
-        [sys.executable, "-c", RUN], env={**up.environment, **up.server.environment()}, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stderr
-    seen = json.loads(ran.stdout.splitlines()[-1])
+    seen = json.loads(in_client(up, RUN))
     assert seen["state"] == "Failed", "there is no backup yet"
     assert "no backup" in seen["everything"]
     written = text_of(up.folder)
@@ -174,14 +110,43 @@ with get_client(sync_client=True) as client:
     print(json.dumps({"state": state.name, "everything": repr(everything) + str(state.message)}))
 """
 
+TAKE_A_PLACE = """
+from datetime import UTC, datetime
+from prefect.client.orchestration import get_client
+from prefect.states import Pending, Scheduled
+with get_client(sync_client=True) as client:
+    deployment = client.read_deployment_by_name("backup/standing-shop-backup")
+    not_for_a_worker = Scheduled(scheduled_time=datetime(2100, 1, 1, tzinfo=UTC))
+    run = client.create_flow_run_from_deployment(deployment.id, state=not_for_a_worker)
+    client.set_flow_run_state(run.id, Pending())
+    print(client.read_flow_run(run.id).state.state_details.deployment_concurrency_lease_id)
+"""
+GO_ON = """
+import sys
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    done = client.request("POST", f"/v2/concurrency_limits/leases/{sys.argv[1]}/renew", json={"lease_duration": 60})
+    print(done.status_code)
+"""
 
-def test_whoever_dies_is_started_again_at_the_same_address(up: Up) -> None:
+
+def in_client(up: Up, script: str, *arguments: str) -> str:
+    """The last line that a client of the server's prints."""
+    environment = {**up.environment, **up.server.environment()}
+    ran = subprocess.run([sys.executable, "-c", script, *arguments], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()[-1]
+
+
+def test_whoever_dies_is_started_again_at_the_same_address_and_knows_what_is_under_way(up: Up) -> None:
     before = up.server
     worker = eventually(up.worker, 120, "no worker")
+    lease = in_client(up, TAKE_A_PLACE)
     os.kill(before.pid, signal.SIGKILL)
     after = eventually(lambda: up.server if up.server.pid != before.pid else None, 60, "no server was started again")
     assert after.url == before.url
     after.wait_until_ready(120)
+    assert in_client(up, GO_ON, lease) == "204", "a run is not stopped by a restart of the server"
     os.kill(worker, signal.SIGKILL)
     eventually(lambda: up.worker() not in (None, worker), 120, "no worker was started again")
 

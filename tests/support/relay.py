@@ -16,8 +16,12 @@ class Relay:
         self._lock = threading.Lock()
         self._ends: list[socket.socket] = []
         self._is_cut = False
+        self._hold_after: int | None = None
+        self._go_on = threading.Event()
         self.cuts = 0
         """How many connections were cut: none, and a test has shown nothing."""
+        self.holding = threading.Event()
+        """Set once an answer is held."""
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -28,6 +32,7 @@ class Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
         self.cut()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -42,6 +47,22 @@ class Relay:
         for end in ends:
             _reset(end)
 
+    def mend(self) -> None:
+        """Carry again, for whoever connects from now on."""
+        with self._lock:
+            self._is_cut = False
+
+    def hold(self, after: int) -> None:
+        """Whatever server says more than so many bytes on one connection, its next bytes wait until ``release``."""
+        self._go_on.clear()
+        self.holding.clear()
+        self._hold_after = after
+
+    def release(self) -> None:
+        """Let through what is held, and hold nothing more."""
+        self._hold_after = None
+        self._go_on.set()
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -52,15 +73,24 @@ class Relay:
                         continue
                     server = socket.create_connection(("127.0.0.1", self._upstream))
                     self._ends += [client, server]
-                for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=_carry, args=(source, target), daemon=True).start()
+                for source, target, answers in ((client, server, False), (server, client, True)):
+                    threading.Thread(target=self._carry, args=(source, target, answers), daemon=True).start()
 
-
-def _carry(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while received := source.recv(65536):
-            target.sendall(received)
-        target.shutdown(socket.SHUT_WR)
+    def _carry(self, source: socket.socket, target: socket.socket, answers: bool) -> None:
+        carried = 0
+        try:
+            while received := source.recv(65536):
+                carried += len(received)
+                if answers and self._hold_after is not None and carried > self._hold_after:
+                    self.holding.set()
+                    self._go_on.wait()
+                target.sendall(received)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:  # one of them is gone: the other need not wait for it
+            if not self._is_cut:
+                for end in (source, target):
+                    with suppress(OSError):
+                        end.shutdown(socket.SHUT_RDWR)
 
 
 def _reset(end: socket.socket) -> None:

@@ -217,6 +217,7 @@ def test_every_mistake_is_named_at_once() -> None:
         ("database: shop-db", "database: shop-db, encryption: false", "plans.shop.encryption"),
         ("database: shop-db", "database: shop-db, minimum_proven: 0", "plans.shop.minimum_proven"),
         ("plans:", "timezone: Mars/Olympus\nplans:", "timezone: 'Mars/Olympus' is no time zone"),
+        ("plans:", "lost_after: 90s\nplans:", "lost_after: must be 2m or longer"),
         ("plans:", "timezone: ../../etc/passwd\nplans:", "is no time zone"),
         ("  local: {type: local, path: backups}", "  local: backups", "stores.local must hold settings"),
     ],
