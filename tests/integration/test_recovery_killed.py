@@ -11,7 +11,7 @@ from tests.support.fleets import PLAN
 from tests.support.killing import Dying, Moment
 from tests.support.recovering import Live, World, world
 
-MOMENTS = 7
+MOMENTS = 4
 """Of each way of recovery on each engine; ``make sweep`` takes more."""
 
 
