@@ -74,8 +74,10 @@ def propose(
         raise listing.unreachable[0][1]
     selected = select(listing.backups, wanted, before)
     stores = tuple(copy.store for copy in selected.backup.copies if copy.archive and copy.manifest)
-    if store is not None and store not in stores:
-        raise NotFound(f"store {store} has no whole copy of {selected.backup.id}", f"There are: {', '.join(stores)}.")
+    if not stores or (store is not None and store not in stores):
+        where = "no store has" if store is None else f"store {store} has not"
+        known = f"There are copies in: {', '.join(stores)}." if stores else "Choose another backup: `backproof list`."
+        raise NotFound(f"{where} a whole copy of {selected.backup.id}", known)
     manifest, _ = catalog.manifest(fleet, plan, selected.backup.id)
     engine, live = fleet.engine(plan), fleet.restorer(plan)
     doubts = [f"store {name} could not be asked: {error.fact}" for name, error in listing.unreachable]

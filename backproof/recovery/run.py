@@ -4,11 +4,13 @@ Killed anywhere, the same call goes on: what is done is not done again, what was
 was being taken back is taken back.
 """
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from backproof import subprocesses
@@ -130,8 +132,20 @@ def _noted(recovery: Recovery, step: Step, run_step: RunStep) -> None:
     try:
         run_step(recovery, step)
     except Exception as error:
+        if not isinstance(error, BackproofError):
+            recovery.say(f"A mistake of Backproof: {_kept(recovery, step)} has where it was made. Please report it.")
         recovery.journal.write(step.name, "failed", {"why": _told(error)})
         raise
+
+
+def _kept(recovery: Recovery, step: Step) -> Path:
+    """Where the error at hand is written down, on this machine alone: its text may be anything."""
+    folder = recovery.around.outputs
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = folder / f"{recovery.journal.recovery}-{step.name}.txt"
+    file.touch(0o600)
+    file.write_text(traceback.format_exc())
+    return file
 
 
 @contextmanager

@@ -55,7 +55,8 @@ def check(recovery: Recovery) -> Facts:
     """Find a copy that is whole: digest, signature, key, every member."""
 
     def verified(archive: ArchiveReader, place: str) -> str:
-        archive.verify()
+        for _ in archive.gzip():  # the key, every frame, every member; length and SHA-256 in the end
+            pass
         return place
 
     request = recovery.request
