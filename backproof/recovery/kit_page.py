@@ -17,13 +17,14 @@ Stores = Mapping[str, tuple[str, StoreByHand]]
 _WIDTH = 120
 
 _FETCH = """\
+keys > keys.txt
 wanted='^{plan}/(daily|monthly|manual)/backup_[0-9_-]+[.]manifest[.]json$'
-manifest=$(keys | grep -E "$wanted" | sort -t / -k 3 | tail -n 1)
+manifest=$(grep -E "$wanted" keys.txt | sort -t / -k 3 | tail -n 1)
 name=${{manifest%.manifest.json}}
 backup=${{name##*/}}
 get "$manifest" manifest.json
 get "$name.{suffix}" {archive}
-echo "$backup"; keys | grep -F "$name.proof_" || echo 'It was never proven. Take another, if there is one.'
+echo "$backup"; grep -F "$name.proof_" keys.txt || echo 'It was never proven. Take another, if there is one.'
 """
 
 _CHECK = """\
@@ -110,7 +111,7 @@ def _tools(by_hand: ByHand, manifest: Manifest) -> Iterator[str]:
     yield "## 1. Tools"
     what = "`aws-encryption-cli` and `aws`" if manifest.encryption else "`aws`"
     yield _prose(
-        f"{by_hand.tools} And `gzip`, `sha256sum`, `openssl` 3, Python 3.9 or later. From the package index come"
+        f"{by_hand.tools} And `gzip`, `sha256sum`, `openssl` 3, Python 3.11 or later. From the package index come"
         f" {what}. Where that may be out of reach, keep a copy of these packages beside this folder."
     )
     yield _block("python3 -m venv stock\nstock/bin/pip install -r requirements.txt")
@@ -137,7 +138,7 @@ def _fetch(manifest: Manifest) -> Iterator[str]:
     yield _block(_FETCH.format(plan=manifest.plan, suffix=_suffix(manifest), archive=_archive(manifest)))
     yield _prose(
         "A name that ends in `_passed.json` says that it was proven. For another one set `manifest` to its key (those"
-        " that `keys | grep manifest` lists; one of kind `safety` holds what a recovery replaced), and run the lines"
+        " that `grep manifest keys.txt` lists; one of kind `safety` holds what a recovery replaced), and run the lines"
         " below that again."
     )
 
