@@ -2,8 +2,8 @@
 
 Prints a table and writes latest.json; ``--add`` keeps the rows of other engines and cases that are there already.
 ``--stages`` prints instead where the processor time of a seal goes; ``--apply 100,1000`` measures instead how long
-``backproof apply`` takes for so many plans, and ``--retention 100000`` how long it takes to plan retention for so many
-backups.
+``backproof apply`` takes for so many plans, ``--retention 100000`` how long it takes to plan retention for so many
+backups, and ``--recovery 1000`` how long a recovery stops an application, with so many further tables.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backproof.scratch import workspace
-from benchmarks import applying, mariadb, postgresql, retention
+from benchmarks import applying, mariadb, postgresql, recovery, retention
 from benchmarks.bench import Bench, Case
 from benchmarks.measure import Run
 
@@ -42,6 +42,9 @@ def main() -> None:
     parser.add_argument("--stages", action="store_true", help="where the processor time of a seal goes, instead")
     parser.add_argument("--apply", metavar="PLANS", help="how long `backproof apply` takes, such as 100,1000, instead")
     parser.add_argument("--retention", metavar="BACKUPS", type=int, help="how long retention takes to plan, instead")
+    parser.add_argument(
+        "--recovery", metavar="TABLES", type=int, help="how long a recovery takes, phase by phase, instead"
+    )
     options = parser.parse_args()
     console = Console(stderr=True)
     if options.apply:
@@ -59,6 +62,9 @@ def main() -> None:
         with workspace("bench") as folder, ENGINES[engine](folder, options.size_mb, console.print) as bench:
             if options.stages:
                 Console().print(_stages(bench, options.runs))
+                continue
+            if options.recovery is not None:
+                Console().print(recovery.measured(bench, options.recovery, options.runs, console.print))
                 continue
             for name in options.cases.split(","):
                 rows += _measured(bench, name, bench.cases[name], options.runs, console)
