@@ -20,6 +20,7 @@ settings.load_profile("backproof")
 pytest_plugins = [
     "tests.support.mariadb_fixtures",
     "tests.support.mysql_dumps",
+    "tests.support.mysql_exchanges",
     "tests.support.operations",
     "tests.support.postgres_fixtures",
     "tests.support.prefect_fixtures",

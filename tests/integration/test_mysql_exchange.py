@@ -1,11 +1,8 @@
-"""An exchange of schemas on real MariaDB: all that can be in one, deaths at every statement, and who is in the way."""
+"""An exchange of schemas on real MariaDB: all that can be in one, who is in the way, and what is not given up."""
 
-import itertools
-import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing
 
 import pymysql
 import pytest
@@ -13,90 +10,10 @@ import pytest
 from backproof.engines.mysql import ENGINE, moving
 from backproof.engines.mysql.names import quote_ident
 from backproof.errors import AlreadyExists, Busy, ConfigurationError, RestoreFailed
-from backproof.records import Exchange, Obstacle, Target
+from backproof.records import Target
 from tests.support.mariadb_fixtures import FreshAccount, connection, execute, schemas
-from tests.support.round_trip import MemorySource, compared, taken
-
-RICH = """
-CREATE SEQUENCE numbers START WITH 100 INCREMENT BY 3 NOCACHE;
-CREATE TABLE t (id bigint DEFAULT NEXTVAL(numbers) PRIMARY KEY, b varchar(100), up bigint, KEY (up),
-    CONSTRAINT itself FOREIGN KEY (up) REFERENCES t (id));
-CREATE TABLE one (id int PRIMARY KEY, other int, KEY (other));
-CREATE TABLE two (id int PRIMARY KEY, other int, FOREIGN KEY (other) REFERENCES one (id) ON DELETE CASCADE);
-ALTER TABLE one ADD CONSTRAINT to_two FOREIGN KEY (other) REFERENCES two (id) ON DELETE SET NULL;
-CREATE TABLE log (at timestamp(6) DEFAULT current_timestamp(6), what varchar(90)) ENGINE = MyISAM;
-CREATE TABLE g (id int PRIMARY KEY, a int, b int AS (a * 2) STORED, d int AS (a + 1) VIRTUAL, KEY (d));
-CREATE TABLE p (id int, at date, KEY (id)) PARTITION BY RANGE (YEAR(at))
-    (PARTITION old VALUES LESS THAN (2020), PARTITION new VALUES LESS THAN MAXVALUE);
-CREATE TABLE v (id int PRIMARY KEY, a int) WITH SYSTEM VERSIONING;
-CREATE TABLE f (id int PRIMARY KEY, a text, FULLTEXT KEY (a));
-CREATE TABLE `we ird``"'; DROP` (`col ``"` int);
-INSERT INTO t (b) VALUES ('x'), ('y'); UPDATE t SET up = 100;
-INSERT INTO one VALUES (1, NULL); INSERT INTO two VALUES (1, 1); UPDATE one SET other = 1;
-INSERT INTO g (id, a) SELECT seq, seq FROM seq_1_to_9;
-INSERT INTO p SELECT seq, '2019-01-01' + INTERVAL seq * 20 DAY FROM seq_1_to_50;
-INSERT INTO v VALUES (1, 1); UPDATE v SET a = 2; INSERT INTO f VALUES (1, 'some words');
-CREATE FUNCTION twice(x int) RETURNS int DETERMINISTIC RETURN 2 * x;
-CREATE PROCEDURE note(IN what varchar(90)) MODIFIES SQL DATA INSERT INTO {schema}.log (what) VALUES (what);
-CREATE TRIGGER second BEFORE INSERT ON t FOR EACH ROW SET NEW.b = concat(NEW.b, '2');
-CREATE TRIGGER first BEFORE INSERT ON t FOR EACH ROW PRECEDES second SET NEW.b = concat(NEW.b, '1');
-CREATE TRIGGER third BEFORE INSERT ON t FOR EACH ROW FOLLOWS second SET NEW.b = concat(NEW.b, twice(1));
-CREATE TRIGGER noted AFTER INSERT ON t FOR EACH ROW CALL {schema}.note(NEW.b);
-CREATE VIEW z AS SELECT id, b FROM t; CREATE VIEW a AS SELECT id FROM z WITH CASCADED CHECK OPTION;
-CREATE VIEW m AS SELECT x.b, twice(t.id) AS twice FROM {schema}.z AS x JOIN {schema}.t USING (id);
-CREATE EVENT tick ON SCHEDULE EVERY 1 SECOND STARTS '2030-01-01 00:00:00' DO INSERT INTO log (what) VALUES ('tick');
-CREATE EVENT off ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 00:00:00' DISABLE DO CALL {schema}.note('off');
-"""
-"""With history, which a dump does not carry, and qualifiers of its own."""
-
-SMALL = """
-CREATE SEQUENCE s; CREATE TABLE t (id bigint DEFAULT NEXTVAL(s) PRIMARY KEY, b int); INSERT INTO t (b) VALUES (1), (2);
-CREATE VIEW v AS SELECT b FROM t; CREATE PROCEDURE pr() SELECT 1;
-CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW SET NEW.b = NEW.b + 1;
-CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 00:00:00' DO DELETE FROM {schema}.t;
-"""
-
-_numbers = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A live schema that has gone on since its backup, and the backup beside it."""
-
-    live: Target
-    incoming: Target
-    outgoing: Target
-    source: MemorySource
-
-    def planned(self) -> Exchange:
-        plan = ENGINE.plan_exchange(self.live, self.incoming.database, self.outgoing.database, self.source)
-        return Exchange.model_validate_json(plan.model_dump_json())
-
-    def restored(self) -> None:
-        ENGINE.create(self.incoming, self.source.manifest)
-        assert [each for each in ENGINE.restore(self.source, self.incoming) if not each.startswith("EVENT")] == []
-
-    def expect(self, target: Target, source: MemorySource) -> None:
-        found = compared(ENGINE, source, taken(ENGINE, target), target)
-        assert [f"{each.object}: {each.what}" for each in found] == []
-
-
-@contextmanager
-def scenes(where: Target, script: str, since: str) -> Iterator[Scene]:
-    # Reading certificates takes half of the time of a test that connects so often.
-    where = where.model_copy(update={"options": {"ssl_disabled": "true"}})
-    with schemas() as fresh:
-        live = fresh(where, name=f"live_{next(_numbers)}")
-        execute(live, script.replace("{schema}", live.database))
-        source = taken(ENGINE, live)
-        execute(live, since.replace("{schema}", live.database))
-        scene = Scene(live, live.to(f"{live.database}_new"), live.to(f"{live.database}_old"), source)
-        try:
-            scene.restored()
-            yield scene
-        finally:
-            ENGINE.drop(scene.incoming)
-            ENGINE.drop(scene.outgoing)
+from tests.support.mysql_exchanges import RICH, Scene, events, found, scenes, state
+from tests.support.round_trip import taken
 
 
 @pytest.fixture
@@ -111,15 +28,21 @@ def rich(mariadb: Target) -> Iterator[Scene]:
         yield scene
 
 
-@pytest.fixture
-def small(mariadb: Target) -> Iterator[Scene]:
-    with scenes(mariadb, SMALL, "DELETE FROM t; DROP VIEW v; CREATE VIEW w AS SELECT id FROM t") as scene:
-        yield scene
+def hold(target: Target, *statements: str) -> pymysql.connections.Connection:
+    """A session that has done something in a transaction, and leaves it open."""
+    made = connection(target)
+    with made.cursor() as cursor:
+        for statement in ("SET autocommit = 0", *statements):
+            cursor.execute(statement)
+    return made
 
 
-def events(target: Target) -> list[tuple[str, str]]:
-    found = "SELECT EVENT_NAME, STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE() ORDER BY 1"
-    return list(execute(target, found))
+def gone(made: pymysql.connections.Connection) -> bool:
+    try:
+        made.ping(reconnect=False)
+    except pymysql.Error:
+        return True
+    return False
 
 
 def test_all_that_can_be_in_a_schema_is_live_as_it_was_and_back_as_it_was(rich: Scene) -> None:
@@ -166,118 +89,6 @@ def test_rights_stay_with_the_name_and_no_other_schema_is_opened(
     ENGINE.undo(small.live, plan)
     assert execute(app, "CALL pr()") == [(1,)]
     assert taken(ENGINE, small.live).manifest.database.globals == before.manifest.database.globals
-
-
-class Death(BaseException):
-    """The process is gone; nothing of it is caught."""
-
-
-_CHANGES = re.compile(r"\s*(CREATE|DROP|ALTER|RENAME|INSERT|COMMIT|GRANT|REVOKE|LOCK|UNLOCK)\b")
-
-
-class Dying:
-    """Dies as it is about to send the Nth statement that changes something."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.left = -1
-        self.sent: list[str] = []
-        query = pymysql.connections.Connection.query
-
-        def counted(made: object, sql: str | bytes, unbuffered: bool = False) -> object:
-            text = sql.decode("utf-8", "replace") if isinstance(sql, bytes) else sql
-            if _CHANGES.match(text):
-                if self.left == 0:
-                    raise Death
-                self.left -= 1
-            done = query(made, sql, unbuffered)
-            if _CHANGES.match(text):
-                self.sent.append(text)
-            return done
-
-        monkeypatch.setattr(pymysql.connections.Connection, "query", counted)
-
-    def after(self, statements: int, act: Callable[[], None]) -> bool:
-        """Whether it died."""
-        self.left = statements
-        try:
-            act()
-        except Death:
-            return True
-        finally:
-            self.left = -1
-        return False
-
-
-def state(target: Target) -> list[object]:
-    """Enough of a schema to tell whether it is whole."""
-    schema = target.database
-    code = sorted((kind, name) for kind, name in execute(target.to(""), _CODE, (schema,) * 4))
-    tables = [name for (name,) in execute(target.to(""), _TABLES, (schema,))]
-    rows = [execute(target, "SELECT b FROM t ORDER BY id"), execute(target, "SELECT LASTVAL(s)")]
-    ((default,),) = execute(target.to(""), _DEFAULT, (schema,))
-    return [code, tables, rows, default.replace(schema, "…"), events(target)]
-
-
-_CODE = """
-    SELECT 'VIEW', TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = %s
-    UNION SELECT 'TRIGGER', TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s
-    UNION SELECT 'ROUTINE', ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s
-    UNION SELECT 'EVENT', EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = %s
-"""
-_TABLES = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s ORDER BY 1"
-_DEFAULT = """
-    SELECT COLUMN_DEFAULT FROM information_schema.COLUMNS
-    WHERE TABLE_SCHEMA = %s AND TABLE_NAME = 't' AND COLUMN_NAME = 'id'
-"""
-
-
-@pytest.mark.parametrize("then", ["exchange", "undo"])
-@pytest.mark.parametrize("way", ["exchange", "undo"])
-def test_whoever_dies_at_whichever_statement_another_finishes_or_undoes_it(
-    small: Scene, monkeypatch: pytest.MonkeyPatch, way: str, then: str
-) -> None:
-    plan = small.planned()
-    whole = {"before": state(small.live)}
-    ENGINE.exchange(small.live, plan)
-    whole["after"] = state(small.live)
-    if way == "exchange":
-        ENGINE.undo(small.live, plan)
-    assert whole["before"] != whole["after"]
-    dying = Dying(monkeypatch)
-    deaths = 0
-    for statements in itertools.count():
-        dying.sent.clear()
-        if not dying.after(statements, lambda: getattr(ENGINE, way)(small.live, plan)):
-            break
-        deaths += 1
-        for place, finish in (("after", ENGINE.exchange), ("before", ENGINE.undo)):
-            if place == ("after" if then == "exchange" else "before"):
-                finish(small.live, plan)
-                assert ENGINE.exchanged(small.live, plan) == place, (statements, dying.sent)
-                assert state(small.live) == whole[place], (statements, dying.sent)
-        if way == then:
-            # What destroys is done once, whoever does it.
-            destroyed = [sql for sql in dying.sent if sql.startswith(("DROP", "RENAME"))]
-            assert len(destroyed) == len(set(destroyed)), destroyed
-            getattr(ENGINE, "undo" if way == "exchange" else "exchange")(small.live, plan)
-    assert deaths > 15
-
-
-def hold(target: Target, *statements: str) -> pymysql.connections.Connection:
-    """A session that has done something in a transaction, and leaves it open."""
-    made = connection(target)
-    with made.cursor() as cursor:
-        for statement in ("SET autocommit = 0", *statements):
-            cursor.execute(statement)
-    return made
-
-
-def gone(made: pymysql.connections.Connection) -> bool:
-    try:
-        made.ping(reconnect=False)
-    except pymysql.Error:
-        return True
-    return False
 
 
 def test_our_own_sessions_stay_and_those_of_other_schemas(small: Scene, mariadb: Target) -> None:
@@ -394,8 +205,7 @@ def test_a_view_on_a_table_that_was_dropped_keeps_nothing_from_its_place(small: 
     ENGINE.exchange(small.live, plan)
     small.expect(small.live, small.source)
     assert ENGINE.exchanged(small.live, plan) == "after"
-    with pytest.raises(RestoreFailed, match="VIEW w"):
-        ENGINE.undo(small.live, plan)
+    ENGINE.undo(small.live, plan)
     assert ENGINE.exchanged(small.live, plan) == "before"
     assert execute(small.live, "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()") == [
         ("s",)
@@ -409,10 +219,6 @@ def test_what_breaks_after_an_exchange_does_not_keep_the_former_from_coming_back
     ENGINE.undo(small.live, plan)
     assert ENGINE.exchanged(small.live, plan) == "before"
     assert state(small.live) == before
-
-
-def found(target: Target) -> dict[str, Obstacle]:
-    return {f"{each.kind} {each.name}": each for each in ENGINE.obstacles(target)}
 
 
 def test_what_stands_in_the_way_is_named(small: Scene, mariadb: Target) -> None:
@@ -440,7 +246,7 @@ def test_an_account_is_told_which_rights_it_lacks_and_with_them_it_can(
     small: Scene, mariadb: Target, fresh_account: FreshAccount
 ) -> None:
     names = [quote_ident(each.database) for each in (small.live, small.incoming, small.outgoing)]
-    poor = fresh_account(small.live, f"REFERENCES ON {names[0]}.*", name=f"mover_{next(_numbers)}")
+    poor = fresh_account(small.live, f"REFERENCES ON {names[0]}.*")
     told = found(poor)
     assert {each.kind for each in told.values()} == {"privilege"}
     assert not any(each.acceptable for each in told.values())

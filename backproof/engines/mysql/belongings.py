@@ -49,7 +49,7 @@ class Belongings(Record):
     objects: dict[str, str]
     """Entry key to what changes when the object does; empty where it comes from an archive."""
     broken: tuple[str, ...] = ()
-    """Entry keys of what nobody can read: it is not made again."""
+    """Entry keys of views that nobody can read: they are among the obstacles, and not made again."""
     taken_at: datetime
 
     @classmethod
@@ -127,14 +127,13 @@ class Belongings(Record):
         """
         there = _keys(connection, schema)
         missing = [entry for entry in self._entries() if entry.key not in there]
-        lost = [_lost(key) for key in self.broken if key not in there]
         if not missing:
-            return lost
+            return []
         settings = [*(each.encode("latin-1") for each in self.first), *_SETTINGS]
         creating = Creating(schema, settings, self.taken_at, events_run=events_run, over=False)
         for setting in [b"USE " + quote_ident(schema).encode(), *settings]:
             execute(connection, setting, "the session settings")
-        return [*creating.create_what_goes(connection, missing), *lost]
+        return creating.create_what_goes(connection, missing)
 
     def routine_rights(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, Any]:
         """Rights on those routines that a schema has, as ``globals`` spells them."""
@@ -152,12 +151,6 @@ class Belongings(Record):
 
 def _keys(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, str]:
     return {f"{kind} {spell(name)}": state for kind, name, state in code(connection, schema)}
-
-
-def _lost(key: str) -> RestoreFailed:
-    return RestoreFailed(
-        f"{key} stood on what is gone and could not be read, so it was not made again", "Create it anew."
-    )
 
 
 def _rights(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, dict[str, list[str]]]:

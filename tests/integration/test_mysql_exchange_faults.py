@@ -1,0 +1,192 @@
+"""An exchange of schemas on real MariaDB that is cut short: by deaths of ours at every statement, and of the server."""
+
+import itertools
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from backproof.engines.mysql import ENGINE
+from backproof.engines.mysql.server import private_server
+from backproof.errors import ConnectionLost
+from backproof.records import Target
+from backproof.scratch import workspace
+from tests.support.mariadb_fixtures import PASSWORD, connection, execute, server
+from tests.support.mysql_exchanges import SMALL, Scene, found, state
+from tests.support.round_trip import MemorySource, taken
+
+
+class Death(BaseException):
+    """The process is gone; nothing of it is caught."""
+
+
+_CHANGES = re.compile(r"\s*(CREATE|DROP|ALTER|RENAME|INSERT|COMMIT|GRANT|REVOKE|LOCK|UNLOCK)\b")
+
+
+class Dying:
+    """Dies as it is about to send the Nth statement that changes something."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left = -1
+        self.sent: list[str] = []
+        query = pymysql.connections.Connection.query
+
+        def counted(made: object, sql: str | bytes, unbuffered: bool = False) -> object:
+            text = sql.decode("utf-8", "replace") if isinstance(sql, bytes) else sql
+            if _CHANGES.match(text):
+                if self.left == 0:
+                    raise Death
+                self.left -= 1
+            done = query(made, sql, unbuffered)
+            if _CHANGES.match(text):
+                self.sent.append(text)
+            return done
+
+        monkeypatch.setattr(pymysql.connections.Connection, "query", counted)
+
+    def after(self, statements: int, act: Callable[[], None]) -> bool:
+        """Whether it died."""
+        self.left = statements
+        try:
+            act()
+        except Death:
+            return True
+        finally:
+            self.left = -1
+        return False
+
+
+@pytest.mark.parametrize("then", ["exchange", "undo"])
+@pytest.mark.parametrize("way", ["exchange", "undo"])
+def test_whoever_dies_at_whichever_statement_another_finishes_or_undoes_it(
+    small: Scene, monkeypatch: pytest.MonkeyPatch, way: str, then: str
+) -> None:
+    plan = small.planned()
+    whole = {"before": state(small.live)}
+    ENGINE.exchange(small.live, plan)
+    whole["after"] = state(small.live)
+    if way == "exchange":
+        ENGINE.undo(small.live, plan)
+    assert whole["before"] != whole["after"]
+    dying = Dying(monkeypatch)
+    deaths = 0
+    for statements in itertools.count():
+        dying.sent.clear()
+        if not dying.after(statements, lambda: getattr(ENGINE, way)(small.live, plan)):
+            break
+        deaths += 1
+        for place, finish in (("after", ENGINE.exchange), ("before", ENGINE.undo)):
+            if place == ("after" if then == "exchange" else "before"):
+                finish(small.live, plan)
+                assert ENGINE.exchanged(small.live, plan) == place, (statements, dying.sent)
+                assert state(small.live) == whole[place], (statements, dying.sent)
+        if way == then:
+            # What destroys is done once, whoever does it.
+            destroyed = [sql for sql in dying.sent if sql.startswith(("DROP", "RENAME"))]
+            assert len(destroyed) == len(set(destroyed)), destroyed
+            getattr(ENGINE, "undo" if way == "exchange" else "exchange")(small.live, plan)
+    assert deaths > 15
+
+
+def test_what_a_dead_process_left_on_the_server_is_ended(small: Scene) -> None:
+    """Its rename may wait there for a lock long after it, and would go on when nobody expects it."""
+    plan = small.planned()
+    with closing(connection(small.live.to(""))) as orphan:
+        waiting = threading.Thread(target=_quietly, args=(orphan, f"SELECT SLEEP(300), '{plan.facts['marker']}'"))
+        waiting.start()
+        seen = "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'"
+        deadline = time.monotonic() + 60
+        while not execute(small.live.to(""), seen):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        ENGINE.exchange(small.live, plan)
+        waiting.join(60)
+        assert not waiting.is_alive()
+    assert ENGINE.exchanged(small.live, plan) == "after"
+
+
+def _quietly(made: pymysql.connections.Connection, sql: str) -> None:
+    with suppress(pymysql.Error), made.cursor() as cursor:
+        cursor.execute(sql)
+
+
+@pytest.mark.parametrize("way", ["exchange", "undo"])
+def test_a_server_that_is_killed_amidst_it_has_all_of_it_or_nothing(way: str) -> None:
+    tables = "".join(f"CREATE TABLE n{number} (id int PRIMARY KEY);" for number in range(60))
+    with workspace("test") as folder:
+        with private_server(folder / "own", port=0, password=PASSWORD, durable=True) as target:
+            scene = Scene(target.to("live"), target.to("new"), target.to("old"), _filled(target.to("live"), tables))
+            execute(scene.live, "DELETE FROM t; DROP VIEW v")
+            scene.restored()
+            plan, whole = scene.planned(), {"before": state(scene.live)}
+            ENGINE.exchange(scene.live, plan)
+            whole["after"] = state(scene.live)
+            if way == "exchange":
+                ENGINE.undo(scene.live, plan)
+            [[file]] = execute(target, "SELECT @@pid_file")
+            killer = threading.Thread(target=_kill_at_a_rename, args=(target.to(""), int(Path(file).read_text())))
+            killer.start()
+            try:
+                with pytest.raises(ConnectionLost):
+                    getattr(ENGINE, way)(scene.live, plan)
+            finally:
+                killer.join()
+        with private_server(folder / "own", port=0, password=PASSWORD, durable=True) as target:
+            live = target.to("live")
+            assert ENGINE.exchanged(live, plan) == "between"
+            for _ in range(2):
+                ENGINE.exchange(live, plan)
+                assert state(live) == whole["after"]
+                ENGINE.undo(live, plan)
+                assert state(live) == whole["before"]
+
+
+def _filled(live: Target, more: str) -> MemorySource:
+    execute(live.to(""), f"CREATE DATABASE {live.database}")
+    execute(live, SMALL.replace("{schema}", live.database) + more)
+    return taken(ENGINE, live)
+
+
+def _kill_at_a_rename(target: Target, pid: int) -> None:
+    seen = "SELECT STATE FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME%%' AND STATE NOT LIKE 'Waiting%%'"
+    with closing(connection(target)) as made, made.cursor() as cursor:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not cursor.execute(seen, ()):
+            pass
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_replica_is_named_and_follows() -> None:
+    settings = {"log_bin": "binlog", "binlog_format": "MIXED"}
+    with server(settings={**settings, "server_id": "1"}) as source, server(settings={"server_id": "2"}) as replica:
+        execute(source.to(""), "CREATE USER copies@'127.0.0.1' IDENTIFIED BY 'x'")
+        execute(source.to(""), "GRANT REPLICATION SLAVE ON *.* TO copies@'127.0.0.1'")
+        scene = Scene(source.to("live"), source.to("new"), source.to("old"), _filled(source.to("live"), ""))
+        execute(scene.live, "DELETE FROM t; DROP VIEW v")
+        scene.restored()
+        where = f"MASTER_HOST = '127.0.0.1', MASTER_PORT = {source.port}, MASTER_USER = 'copies', MASTER_PASSWORD = 'x'"
+        execute(replica.to(""), [f"CHANGE MASTER TO {where}, MASTER_USE_GTID = slave_pos", "START SLAVE"])
+        follow(source, replica)
+        assert {key: each.acceptable for key, each in found(scene.live).items()} == {"replica 127.0.0.1": True}
+        assert {key: each.acceptable for key, each in found(replica.to("live")).items()} == {
+            "replication 127.0.0.1": False
+        }
+        plan = scene.planned()
+        for act in (ENGINE.exchange, ENGINE.undo):
+            act(scene.live, plan)
+            follow(source, replica)
+            assert state(replica.to("live")) == state(scene.live)
+        execute(replica.to(""), ["STOP SLAVE", "RESET SLAVE ALL"])
+
+
+def follow(source: Target, replica: Target) -> None:
+    """Wait until it has done all that was done."""
+    ((position,),) = execute(source.to(""), "SELECT @@gtid_binlog_pos")
+    assert execute(replica.to(""), "SELECT MASTER_GTID_WAIT(%s, 60)", (position,)) == [(0,)]
