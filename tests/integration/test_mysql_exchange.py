@@ -7,7 +7,7 @@ from contextlib import closing
 import pymysql
 import pytest
 
-from backproof.engines.mysql import ENGINE, moving
+from backproof.engines.mysql import ENGINE, clearing
 from backproof.engines.mysql.names import quote_ident
 from backproof.errors import AlreadyExists, Busy, ConfigurationError, RestoreFailed
 from backproof.records import Target
@@ -109,15 +109,14 @@ def test_a_transaction_of_another_schema_s_session_is_waited_for_and_named(
     small: Scene, mariadb: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who holds a table is not to be seen on every server; nobody is ended on a suspicion."""
-    monkeypatch.setattr(moving, "PATIENCE", (1, 1))
+    monkeypatch.setattr(clearing, "PATIENCE", (1, 1))
     plan, before = small.planned(), state(small.live)
     name = quote_ident(small.live.database)
     with closing(hold(mariadb.to("mysql"), f"INSERT INTO {name}.t (b) VALUES (1)")) as made:
         with pytest.raises(Busy, match=f"in use.*{made.thread_id()} of root in mysql"):
             ENGINE.exchange(small.live, plan)
-        assert ENGINE.exchanged(small.live, plan) == "between"
+        assert ENGINE.exchanged(small.live, plan) == "before"
         assert not gone(made)
-    ENGINE.undo(small.live, plan)
     assert state(small.live) == before
 
 
@@ -195,6 +194,16 @@ def test_a_trigger_that_was_broken_keeps_nothing_from_its_place(small: Scene) ->
     assert ENGINE.exchanged(small.live, plan) == "before"
     assert execute(small.live, "SELECT * FROM w") == []
     assert events(small.live) == [("e", "ENABLED")]
+
+
+def test_a_trigger_that_writes_to_a_table_that_was_dropped_comes_back_as_it_was(small: Scene) -> None:
+    execute(small.live, "CREATE TABLE log (a int); CREATE TRIGGER noted AFTER INSERT ON t FOR EACH ROW DELETE FROM log")
+    execute(small.live, "DROP TABLE log")
+    plan, before = small.planned(), state(small.live)
+    ENGINE.exchange(small.live, plan)
+    small.expect(small.live, small.source)
+    ENGINE.undo(small.live, plan)
+    assert state(small.live) == before
 
 
 def test_a_view_on_a_table_that_was_dropped_keeps_nothing_from_its_place(small: Scene) -> None:

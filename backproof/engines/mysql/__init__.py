@@ -11,7 +11,8 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
     text      names, lexer, shapes (statements)  text (entries)  definition (of a table)  rewrite (the own name)
     restore   restore, restoring, creating  keys (added last)  load, bulk (rows)  select, calls (some tables)  guard
               sessions  provide, database, unfinished, digest, host, by_hand
-    exchange  exchange  moving (tables)  belongings (all else)  marker (how far it came)  obstacles
+    exchange  exchange, rotation  moving (tables)  belongings, code (all else)  clearing (who is in the way)
+              marker (how far it came)  obstacles
     servers   binaries, server, system_tables, scratch
     rights    privileges, sight, findings, grants
 """

@@ -22,19 +22,14 @@ are given anew.
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
-
-import pymysql
-from pymysql.connections import Connection
 
 from backproof.engines import Source
-from backproof.engines.mysql import database, moving
+from backproof.engines.mysql import clearing, database
 from backproof.engines.mysql.belongings import Belongings
-from backproof.engines.mysql.marker import PREFIX, Marker
-from backproof.engines.mysql.names import quote_ident
+from backproof.engines.mysql.marker import PREFIX
+from backproof.engines.mysql.rotation import Rotation
 from backproof.engines.mysql.unfinished import marks
-from backproof.errors import AlreadyExists, Busy, ConfigurationError, DumpFailed, NotFound, RestoreFailed
-from backproof.findings import listed
+from backproof.errors import AlreadyExists, ConfigurationError, NotFound
 from backproof.records import Exchange, Place, Target
 
 
@@ -47,7 +42,7 @@ def plan_exchange(target: Target, incoming: str, outgoing: str, source: Source) 
         Busy, AccessDenied, DumpFailed: the live schema's code can't be read.
     """
     live = target.database
-    with moving.session(target) as connection:
+    with clearing.session(target) as connection:
         if not database.is_there(connection, incoming):
             raise NotFound(f"there is no schema {incoming}", "Restore into it first.")
         if database.is_there(connection, outgoing):
@@ -101,205 +96,7 @@ def exchanged(target: Target, exchange: Exchange) -> Place:
         return rotation.place()
 
 
-class _Names(NamedTuple):
-    live: str
-    incoming: str
-    outgoing: str
-
-
-class _Rotation:
-    """An exchange on its way, in either direction."""
-
-    def __init__(self, connection: "Connection[pymysql.cursors.Cursor]", target: Target, exchange: Exchange) -> None:
-        self._connection = connection
-        self._target = target
-        self._names = _Names(exchange.live, exchange.incoming, exchange.outgoing)
-        self._marker = Marker(str(exchange.facts["marker"]))
-        self._coming = Belongings.model_validate(exchange.facts["incoming"])
-        self._going = Belongings.model_validate(exchange.facts["live"]) if exchange.had_live else None
-        rights = exchange.facts["globals"]
-        self._globals = rights if isinstance(rights, dict) else {}
-
-    def place(self) -> Place:
-        """Where no table says so: what comes in leaves no schema of its first name behind."""
-        live, incoming, outgoing = self._names
-        if self._marker.place(self._connection, (incoming, live)):
-            return "between"
-        kept = self._there(outgoing) if self._going else self._there(live)
-        return "after" if kept and not self._there(incoming) else "before"
-
-    def forward(self) -> None:
-        moving.end_orphans(self._connection, self._target, self._marker.name)
-        live, incoming, _ = self._names
-        match self.place(), self._marker.place(self._connection, (incoming, live)):
-            case "after", _:
-                return
-            case "before", _:
-                self._begin()
-                self._over()
-            case _, schema if schema == incoming:
-                if self._marker.read(self._connection, incoming) is None:
-                    self._begin()
-                self._over()
-            case _ if self._marker.read(self._connection, live) is None:
-                self._marker.drop(self._connection, live)  # nothing had been undone yet
-                return
-        self._settle_after()
-
-    def back(self) -> None:
-        moving.end_orphans(self._connection, self._target, self._marker.name)
-        live, incoming, _ = self._names
-        match self.place(), self._marker.place(self._connection, (incoming, live)):
-            case "before", _:
-                return
-            case "after", _:
-                self._begin_back()
-                self._back_over()
-            case _, schema if schema == live:
-                if self._marker.read(self._connection, live) is None:
-                    self._begin_back()
-                self._back_over()
-        self._settle_before()
-
-    def _begin(self) -> None:
-        """All that can be found out beforehand; then the first change."""
-        live, incoming, outgoing = self._names
-        self._require(incoming)
-        if self._going:
-            self._require(live)
-            if changes := self._going.changes(self._connection, live):
-                raise Busy(f"{listed(changes)} of {live} changed since the exchange was planned", "Plan it again.")
-        self._require_empty(outgoing if self._going else live)
-        self._require_known(self._coming, incoming)
-        self._marker.create(self._connection, incoming)
-        self._marker.write(self._connection, incoming, self._coming)
-
-    def _over(self) -> None:
-        """From before the one statement to behind it."""
-        live, incoming, outgoing = self._names
-        self._recall(incoming)
-        self._require_known(self._coming, incoming)
-        if self._going:
-            self._require(live)
-            self._require_known(self._going, live)
-            self._make_room(outgoing, self._going)
-            self._move(((live, outgoing), (incoming, live)))
-        else:
-            self._make_room(live, self._coming)
-            self._move(((incoming, live),))
-
-    def _settle_after(self) -> None:
-        live, incoming, outgoing = self._names
-        self._recall(live)
-        if refused := self._make(self._coming, live, runs=True):
-            raise refused[0]
-        if self._going:
-            self._make(self._going, outgoing, runs=False)  # what was broken before can't be kept but in the record
-        else:
-            database.give(self._connection, live, self._globals)
-        self._remove(incoming)
-        database.forget_rights(self._connection, incoming)
-        self._marker.drop(self._connection, live)
-
-    def _begin_back(self) -> None:
-        live, incoming, outgoing = self._names
-        self._require_empty(incoming)
-        if self._going:
-            self._require(outgoing)
-            self._require_known(self._going, outgoing)
-        self._marker.create(self._connection, live)
-        self._marker.write(self._connection, live, self._as_it_is(live))
-
-    def _back_over(self) -> None:
-        live, incoming, outgoing = self._names
-        self._recall(live)
-        self._require_known(self._coming, live)
-        self._make_room(incoming, self._coming)
-        if self._going:
-            self._require_known(self._going, outgoing)
-            self._move(((live, incoming), (outgoing, live)))
-        else:
-            self._move(((live, incoming),))
-
-    def _settle_before(self) -> None:
-        live, incoming, outgoing = self._names
-        self._recall(incoming)
-        refused = self._make(self._going, live, runs=True) if self._going else []
-        self._make(self._coming, incoming, runs=False)
-        self._remove(outgoing if self._going else live)
-        if self._going:
-            database.forget_rights(self._connection, outgoing)
-        self._marker.drop(self._connection, incoming)
-        if refused:  # it was as broken before, and nobody can make it again; all else is as it was
-            raise refused[0]
-
-    def _recall(self, schema: str) -> None:
-        """What the server's own note says of what comes in: after an undo, that is what was live by then."""
-        self._coming = self._marker.read(self._connection, schema) or self._coming
-
-    def _as_it_is(self, live: str) -> Belongings:
-        """A schema so broken that nobody can read its code must not keep another from coming back."""
-        try:
-            return Belongings.of_schema(self._target.to(live))
-        except DumpFailed:
-            return self._coming
-
-    def _move(self, moves: tuple[tuple[str, str], ...]) -> None:
-        sources = [schema for schema, _ in moves]
-        moving.end_sessions(self._connection, self._target, sources)
-        for schema in sources:
-            moving.strip(self._connection, self._target, schema)
-        moving.rename(self._connection, self._target, moves, self._marker.name)
-
-    def _make(self, what: Belongings, schema: str, runs: bool) -> list[RestoreFailed]:
-        """Everything but tables, triggers first; and what tables say of their schema's name."""
-        # First: code is made with the collation that its schema has then.
-        settings = database.own(what.settings, again=True)
-        moving.run(self._connection, " ".join(["ALTER DATABASE", quote_ident(schema), *settings]))
-        refused = what.make(self._connection, schema, runs)
-        moving.prepare(self._connection)
-        former = [name for name in self._names if name != schema]
-        moving.mend_defaults(self._connection, self._target, schema, former)
-        if runs:
-            database.give(self._connection, schema, what.routine_rights(self._connection, schema))
-        return refused
-
-    def _make_room(self, schema: str, what: Belongings) -> None:
-        """An empty schema."""
-        self._require_empty(schema)
-        if not self._there(schema):
-            moving.run(
-                self._connection, " ".join(["CREATE DATABASE", quote_ident(schema), *database.own(what.settings)])
-            )
-
-    def _remove(self, schema: str) -> None:
-        self._require_empty(schema)
-        if self._there(schema):
-            moving.run(self._connection, f"DROP DATABASE {quote_ident(schema)}")
-
-    def _there(self, schema: str) -> bool:
-        return database.is_there(self._connection, schema)
-
-    def _require(self, schema: str) -> None:
-        if not self._there(schema):
-            raise NotFound(f"there is no schema {schema}", "It has gone since the exchange was planned.")
-
-    def _require_empty(self, schema: str) -> None:
-        if found := sorted(database.content(self._connection, schema)):
-            raise AlreadyExists(
-                f"schema {schema} holds {listed(found)}, which is no part of this exchange", "Move it away, then go on."
-            )
-
-    def _require_known(self, what: Belongings, schema: str) -> None:
-        """What nobody has the text of is not dropped."""
-        if unknown := what.unknown(self._connection, schema):
-            raise AlreadyExists(
-                f"{listed(unknown)} of {schema} came after the exchange was planned, and would be lost",
-                "Drop it there, or move it away, then go on.",
-            )
-
-
 @contextmanager
-def _rotation(target: Target, exchange: Exchange) -> Iterator[_Rotation]:
-    with moving.session(target) as connection:
-        yield _Rotation(connection, target, exchange)
+def _rotation(target: Target, exchange: Exchange) -> Iterator[Rotation]:
+    with clearing.session(target) as connection:
+        yield Rotation(connection, target, exchange)

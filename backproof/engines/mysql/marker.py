@@ -10,8 +10,8 @@ import pymysql
 from pymysql.connections import Connection
 
 from backproof.engines.mysql.belongings import Belongings
+from backproof.engines.mysql.clearing import run
 from backproof.engines.mysql.connect import rows
-from backproof.engines.mysql.moving import run
 from backproof.engines.mysql.names import quote_ident, quote_literal
 
 PREFIX = "backproof_exchange_"
