@@ -14,7 +14,7 @@ from pymysql.connections import Connection
 
 from backproof.engines import Entry, Source
 from backproof.engines.mysql import binaries
-from backproof.engines.mysql.code import broken_views, code
+from backproof.engines.mysql.code import Code, broken_views, code
 from backproof.engines.mysql.creating import Creating
 from backproof.engines.mysql.dump import expect_end, expect_sight
 from backproof.engines.mysql.globals import read_globals, read_settings
@@ -65,11 +65,11 @@ class Belongings(Record):
             expect_end(point)
             tool = binaries.best("dump", point.flavour, point.version, ())
             with point.using() as connection:
-                before = _keys(connection, target.database)
+                before = _says(code(connection, target.database))
                 broken = broken_views(connection, target.database)
             text = definitions_alone(point, tool, broken)
             with point.using() as connection:
-                after = _keys(connection, target.database)
+                after = _says(code(connection, target.database))
             if before != after:
                 raise Busy("code of the schema changed while it was read", "Try again when that has ended.")
             ignore_case = point.rows("SELECT @@lower_case_table_names") != [(0,)]
@@ -108,25 +108,25 @@ class Belongings(Record):
         """Rights stay with the name: routines that are live keep theirs, others bring their own."""
         return self.model_copy(update={"rights": {**self.rights, **live.rights}})
 
-    def unknown(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> list[str]:
-        """Keys of code in a schema that is not recorded here."""
-        return sorted(_keys(connection, schema).keys() - self.objects.keys())
+    def unknown(self, there: Iterable[Code]) -> list[str]:
+        """Keys of what is not recorded here."""
+        return sorted({each.key for each in there} - self.objects.keys())
 
-    def changes(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> list[str]:
-        """Keys of what is not in a schema as it is recorded here."""
-        now = _keys(connection, schema)
+    def changes(self, there: Iterable[Code]) -> list[str]:
+        """Keys of what is not as it is recorded here."""
+        now = _says(there)
         return sorted(key for key in now.keys() | self.objects.keys() if now.get(key) != self.objects.get(key))
 
     def make(
-        self, connection: "Connection[pymysql.cursors.Cursor]", schema: str, events_run: bool
+        self, connection: "Connection[pymysql.cursors.Cursor]", schema: str, there: Iterable[Code], events_run: bool
     ) -> list[RestoreFailed]:
         """Create in a schema whatever of the code is not there; the session has other settings afterwards.
 
         Returns:
             What the server refused, and why.
         """
-        there = _keys(connection, schema)
-        missing = [entry for entry in self._entries() if entry.key not in there]
+        known = {each.key for each in there}
+        missing = [entry for entry in self._entries() if entry.key not in known]
         if not missing:
             return []
         settings = [*(each.encode("latin-1") for each in self.first), *_SETTINGS]
@@ -135,12 +135,11 @@ class Belongings(Record):
             execute(connection, setting, "the session settings")
         return creating.create_what_goes(connection, missing)
 
-    def routine_rights(self, connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, Any]:
-        """Rights on those routines that a schema has, as ``globals`` spells them."""
-        there = _keys(connection, schema)
+    def routine_rights(self) -> dict[str, Any]:
+        """Rights on routines, as ``globals`` spells them."""
         accounts: dict[str, Any] = {}
         for routine, held in self.rights.items():
-            for account, rights in held.items() if routine in there else ():
+            for account, rights in held.items():
                 accounts.setdefault(account, {"routines": {}})["routines"][routine] = rights
         return {"accounts": accounts}
 
@@ -149,8 +148,8 @@ class Belongings(Record):
         return (entry for entry in found if entry.kind not in FRAME)
 
 
-def _keys(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> dict[str, str]:
-    return {f"{kind} {spell(name)}": state for kind, name, state in code(connection, schema)}
+def _says(there: Iterable[Code]) -> dict[str, str]:
+    return {each.key: each.says for each in there}
 
 
 def _rights(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, dict[str, list[str]]]:

@@ -4,14 +4,14 @@ What RENAME TABLE leaves undone is mended afterwards: a default that draws from 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pymysql
 from pymysql.connections import Connection
 
 from backproof.engines.mysql.clearing import end_sessions, patiently, run, session
-from backproof.engines.mysql.code import code
+from backproof.engines.mysql.code import Code
 from backproof.engines.mysql.connect import number_of, rows
 from backproof.engines.mysql.lexer import DEFAULT
 from backproof.engines.mysql.names import quote_ident
@@ -22,13 +22,10 @@ DROPPED = ("EVENT", "VIEW", "PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE")
 """In this order: what acts on its own first."""
 
 _TABLES = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE <> 'VIEW' ORDER BY 1"
+_SEQUENCES = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'SEQUENCE' LIMIT 1"
 _DEFAULTS = """
-    SELECT c.TABLE_NAME, c.COLUMN_NAME, c.COLUMN_DEFAULT FROM information_schema.COLUMNS c
-    JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME)
-    WHERE c.TABLE_SCHEMA = %s AND t.TABLE_TYPE <> 'VIEW' AND c.COLUMN_DEFAULT LIKE '%%val(`%%' ORDER BY 1, 2
-"""
-_TRIGGERS = """
-    SELECT EVENT_OBJECT_TABLE, TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s ORDER BY 1, 2
+    SELECT TABLE_NAME, COLUMN_NAME, COLUMN_DEFAULT FROM information_schema.COLUMNS
+    WHERE TABLE_SCHEMA = %s AND COLUMN_DEFAULT LIKE '%%val(`%%' ORDER BY 1, 2
 """
 _STATE = "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %s"
 _WAITS = "Waiting for table metadata lock"
@@ -39,14 +36,14 @@ def tables(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> lis
     return [name for (name,) in rows(connection, _TABLES, [schema])]
 
 
-def strip(connection: "Connection[pymysql.cursors.Cursor]", target: Target, schema: str) -> None:
-    """Drop all code that a schema has, but for triggers; what is gone already is not dropped again.
+def strip(connection: "Connection[pymysql.cursors.Cursor]", target: Target, schema: str, there: Sequence[Code]) -> None:
+    """Drop the code that a schema has, but for triggers.
 
     Raises:
         Busy: somebody is in the way.
     """
-    there = [(kind, name) for kind, name, _ in code(connection, schema) if kind in DROPPED]
-    for kind, name in sorted(there, key=lambda each: DROPPED.index(each[0])):
+    found = [(each.kind, each.name) for each in there if each.kind in DROPPED]
+    for kind, name in sorted(found, key=lambda each: DROPPED.index(each[0])):
         # Only in its own mode the server knows what a package is.
         run(connection, f"SET SESSION sql_mode = '{'ORACLE' if kind.startswith('PACKAGE') else ''}'")
         patiently(connection, target, f"DROP {kind} {_of(schema, name)}", (schema,))
@@ -54,7 +51,11 @@ def strip(connection: "Connection[pymysql.cursors.Cursor]", target: Target, sche
 
 
 def rename(
-    connection: "Connection[pymysql.cursors.Cursor]", target: Target, moves: Sequence[tuple[str, str]], last: str
+    connection: "Connection[pymysql.cursors.Cursor]",
+    target: Target,
+    moves: Sequence[tuple[str, str]],
+    last: str,
+    there: Mapping[str, Sequence[Code]],
 ) -> None:
     """Move all tables and sequences, those of one schema after those of another, in one statement: all or none.
 
@@ -65,6 +66,7 @@ def rename(
     Args:
         moves: from which schema to which.
         last: a table that moves at the very end.
+        there: the code of each schema, of which triggers are left.
 
     Raises:
         Busy: somebody is in the way.
@@ -73,7 +75,7 @@ def rename(
     pairs = [(old, new, name) for old, new in moves for name in tables(connection, old)]
     pairs.sort(key=lambda each: each[2] == last)
     statement = "RENAME TABLE " + ", ".join(f"{_of(old, name)} TO {_of(new, name)}" for old, new, name in pairs)
-    watched = [(old, *row) for old in schemas for row in rows(connection, _TRIGGERS, [old])]
+    watched = [(old, each.table, each.name) for old in schemas for each in there[old] if each.kind == "TRIGGER"]
     if not watched:
         patiently(connection, target, statement, schemas)
         return
@@ -134,13 +136,15 @@ def mend_defaults(
     connection: "Connection[pymysql.cursors.Cursor]", target: Target, schema: str, former: Sequence[str]
 ) -> None:
     """Let columns draw from the sequences of their own schema, where they name one it had before."""
-    own = quote_ident(schema)
+    if not rows(connection, _SEQUENCES, [schema]):
+        return
+    own, known = quote_ident(schema), set(tables(connection, schema))
     changes: dict[str, list[str]] = {}
     for table, column, default in rows(connection, _DEFAULTS, [schema]):
         text = default.encode()
         for name in former:
             text = requalified_statement(text, DEFAULT, name, own.encode())
-        if text != default.encode():
+        if table in known and text != default.encode():
             changes.setdefault(table, []).append(f"ALTER {quote_ident(column)} SET DEFAULT ({text.decode()})")
     for table, columns in changes.items():
         patiently(connection, target, f"ALTER TABLE {_of(schema, table)} {', '.join(columns)}", (schema,))

@@ -7,6 +7,7 @@ from pymysql.connections import Connection
 
 from backproof.engines.mysql import clearing, database, moving
 from backproof.engines.mysql.belongings import Belongings
+from backproof.engines.mysql.code import Code, code
 from backproof.engines.mysql.marker import Marker
 from backproof.engines.mysql.names import quote_ident
 from backproof.errors import AlreadyExists, Busy, DumpFailed, NotFound, RestoreFailed
@@ -31,6 +32,7 @@ class Rotation:
         self._coming = Belongings.model_validate(exchange.facts["incoming"])
         self._going = Belongings.model_validate(exchange.facts["live"]) if exchange.had_live else None
         rights = exchange.facts["globals"]
+        self._seen: dict[str, list[Code]] = {}
         self._globals = rights if isinstance(rights, dict) else {}
 
     def place(self) -> Place:
@@ -80,7 +82,7 @@ class Rotation:
         self._require(incoming)
         if self._going:
             self._require(live)
-            if changes := self._going.changes(self._connection, live):
+            if changes := self._going.changes(self._code(live)):
                 raise Busy(f"{listed(changes)} of {live} changed since the exchange was planned", "Plan it again.")
         self._require_empty(outgoing if self._going else live)
         self._require_known(self._coming, incoming)
@@ -122,8 +124,9 @@ class Rotation:
             self._require(outgoing)
             self._require_known(self._going, outgoing)
         moving.expect_free(self._connection, self._target, (live, outgoing) if self._going else (live,))
+        what = self._as_it_is(live)
         self._marker.create(self._connection, live)
-        self._marker.write(self._connection, live, self._as_it_is(live))
+        self._marker.write(self._connection, live, what)
 
     def _back_over(self) -> None:
         live, incoming, outgoing = self._names
@@ -163,20 +166,22 @@ class Rotation:
         sources = [schema for schema, _ in moves]
         clearing.end_sessions(self._connection, self._target, sources)
         for schema in sources:
-            moving.strip(self._connection, self._target, schema)
-        moving.rename(self._connection, self._target, moves, self._marker.name)
+            moving.strip(self._connection, self._target, schema, self._code(schema))
+        there = {schema: self._code(schema) for schema in sources}
+        moving.rename(self._connection, self._target, moves, self._marker.name, there)
+        self._seen = {schema: [] for schema in self._names}  # there is no code now
 
     def _make(self, what: Belongings, schema: str, runs: bool) -> list[RestoreFailed]:
         """Everything but tables, triggers first; and what tables say of their schema's name."""
         # First: code is made with the collation that its schema has then.
         settings = database.own(what.settings, again=True)
         clearing.run(self._connection, " ".join(["ALTER DATABASE", quote_ident(schema), *settings]))
-        refused = what.make(self._connection, schema, runs)
+        refused = what.make(self._connection, schema, self._code(schema), runs)
         clearing.prepare(self._connection)
         former = [name for name in self._names if name != schema]
         moving.mend_defaults(self._connection, self._target, schema, former)
         if runs:
-            database.give(self._connection, schema, what.routine_rights(self._connection, schema))
+            database.give(self._connection, schema, what.routine_rights())
         return refused
 
     def _make_room(self, schema: str, what: Belongings) -> None:
@@ -191,6 +196,12 @@ class Rotation:
         self._require_empty(schema)
         if self._there(schema):
             clearing.run(self._connection, f"DROP DATABASE {quote_ident(schema)}")
+
+    def _code(self, schema: str) -> list[Code]:
+        """Looked at once: it takes a while, and what comes later is not dropped."""
+        if schema not in self._seen:
+            self._seen[schema] = code(self._connection, schema)
+        return self._seen[schema]
 
     def _there(self, schema: str) -> bool:
         return database.is_there(self._connection, schema)
@@ -207,7 +218,7 @@ class Rotation:
 
     def _require_known(self, what: Belongings, schema: str) -> None:
         """What nobody has the text of is not dropped."""
-        if unknown := what.unknown(self._connection, schema):
+        if unknown := what.unknown(self._code(schema)):
             raise AlreadyExists(
                 f"{listed(unknown)} of {schema} came after the exchange was planned, and would be lost",
                 "Drop it there, or move it away, then go on.",
