@@ -33,7 +33,7 @@ from backproof.operations.seal import seal
 from backproof.recovery.context import Recovery, Surroundings, places, surroundings
 from backproof.recovery.journal import journals
 from backproof.recovery.opening import begin, propose
-from backproof.recovery.run import carry_out
+from backproof.recovery.run import Outcome, carry_out
 from tests.support.fleets import PLAN
 
 EVENTS = frozenset(
@@ -74,14 +74,15 @@ def run_prune(fleet: Fleet, progress: Progress) -> None:
     assert not pruned.problems, pruned.problems
 
 
-def run_recovery(fleet: Fleet, progress: Progress) -> None:
+def run_recovery(fleet: Fleet, progress: Progress) -> Outcome:
     """Go on with the one that has not ended; else begin one, of the newest daily backup."""
     around = state_of(fleet)
     known, _ = journals(places(fleet, PLAN, around.local), fleet.signer, PLAN, around.now)
     under_way = next((each for each in known if each.closed is None), None)
     recovery = Recovery(fleet, under_way, around) if under_way else begun(fleet, around)
     outcome = carry_out(recovery)
-    assert outcome.result == "recovered", outcome
+    assert outcome.result in ("recovered", "rolled back"), outcome
+    return outcome
 
 
 def begun(fleet: Fleet, around: Surroundings) -> Recovery:
@@ -100,7 +101,7 @@ def beside(fleet: Fleet) -> str:
     return f"{fleet.target(PLAN).database}_beside"
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Fleet, Progress], object]] = {
     "seal": run_seal,
     "copy": run_copy,
     "proof": run_proof,
