@@ -287,6 +287,59 @@ class Exchange(Record):
     """The engine's own: identities, definitions that a change of names loses."""
 
 
+class RowCounts(Record):
+    """How one live table differs from a backup's, row by row."""
+
+    backup: int
+    """Rows of the backup."""
+    live: int
+    """Rows of the live table."""
+    missing: int
+    """Of the backup, whose key no live row has."""
+    changed: int
+    """Whose key both have, and not the same values."""
+    new: int
+    """Live ones whose key the backup has not."""
+
+
+class Orphans(Record):
+    """Rows that would point at no row any more, once tables are replaced."""
+
+    table: str
+    foreign_key: str
+    parent: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.rows} of {self.table} by {self.foreign_key} at {self.parent}"
+
+
+class ReplacedTables(Record):
+    """Tables of a live database that a backup's took the place of."""
+
+    tables: dict[str, int]
+    """Each with its rows now."""
+    made_anew: tuple[str, ...]
+    """Those whose definition was not the backup's, or that were not there."""
+    links: tuple[str, ...]
+    """Foreign keys from and to them that hold again, as ``table name``."""
+    tested: tuple[str, ...]
+    """Those by which a row was written, in a transaction that was rolled back."""
+    orphans: tuple[Orphans, ...]
+    """What was accepted; by a dry run, what would be left."""
+    left_out: tuple[str, ...]
+    """What is not as in the backup, and why, a sentence each."""
+
+
+class PutBack(Record):
+    """Rows of a backup that were put into one live table."""
+
+    table: str
+    inserted: int
+    left_out: int
+    """Rows that another live row keeps out, which has the same value where it may be there but once."""
+
+
 class Copy(Record):
     """One backup's presence in one store."""
 

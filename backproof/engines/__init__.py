@@ -30,6 +30,16 @@ changed. After a crash in between, the server is asked how far it came, not the 
 ``undo`` may be called again, and again, by another process, and neither does twice what destroys. An application sees
 one database or the other, never a mixture.
 
+**Beside** the live rows of a table the backup's are held by the server itself, where they can be compared with them and
+put back: whatever the size of the table, no more of it than a member is in our memory. What is compared is what a dump
+would write of a column, by the live table's types; which two rows are the same one, a *key* says, in the server's own
+way of comparing. What is held goes with the context, and with the death of who asked for it, or before the next.
+
+**Replacing tables** puts those of an archive into the place of live ones, while all others stay. Foreign keys from and
+to them hold afterwards: those that are live now, those that were live by an earlier record (``links_of``), and those of
+the archive whose other table is there. What points at nothing then is counted beforehand. It may be called again after
+a crash anywhere, and ends as if it had been called once; the way back is the same with a later archive.
+
 **Scratch** servers are private: a Unix socket in a folder of their own, the same major version, durability off, gone
 when the context ends, and removed by ``backproof.scratch.sweep`` when the process that made them was killed.
 
@@ -43,7 +53,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
+
+from pydantic import JsonValue
 
 from backproof.errors import ConfigurationError
 from backproof.records import (
@@ -56,6 +68,9 @@ from backproof.records import (
     Member,
     Obstacle,
     Place,
+    PutBack,
+    ReplacedTables,
+    RowCounts,
     Section,
     Table,
     Target,
@@ -179,6 +194,44 @@ class ByHand:
     """What is left to a person, a sentence each."""
 
 
+class Beside(Protocol):
+    """The rows of one table of a backup, beside the live ones."""
+
+    @property
+    def table(self) -> str:
+        """Its name, as ``Table.name`` writes it."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that say which rows are the same one."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that both have, and that are no function of others: what is compared."""
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What is not compared, and why, a sentence each."""
+
+    def counts(self) -> RowCounts:
+        """How many differ, at one moment."""
+
+    def write_rows(self, file: BinaryIO) -> None:
+        """Those that differ, as CSV in UTF-8 with a heading: ``difference`` (``missing``, ``changed``, ``new``), ``of``
+        (``backup``, ``live``; a changed row is there twice), then ``columns``. NULL is empty; all else is in quotes."""
+
+    def put_back(self, fire_triggers: bool = False, dry_run: bool = False) -> list[PutBack]:
+        """Insert the missing rows, and the rows that their foreign keys need and that are missing as well.
+
+        All in one transaction, which a dry run rolls back. No live row is changed, and no sequence goes backwards.
+        Triggers of the tables are silent unless ``fire_triggers``.
+
+        Raises:
+            Obstructed: rows are needed that the backup does not hold; a trigger can't be kept silent.
+            RestoreFailed: the server refused; nothing was changed.
+        """
+
+
 class Engine(Protocol):
     """A kind of database. The module's docstring is the contract."""
 
@@ -259,6 +312,61 @@ class Engine(Protocol):
 
         Returns:
             What was left out and why, a sentence each (foreign keys to tables not chosen, unknown settings).
+        """
+
+    def beside(
+        self, source: Source, target: Target, room: Target, table: str, key: Sequence[str] = (), jobs: int = 1
+    ) -> AbstractContextManager[Beside]:
+        """Hold the rows of one table of an archive beside the live ones.
+
+        Args:
+            source: the archive.
+            target: the live database.
+            room: a database that may be made for it on the same server, and is dropped before and afterwards.
+            table: as a person names it; a partitioned one with all of its partitions.
+            key: columns; the live table's primary key unless said.
+            jobs: connections to load with, where that can be.
+
+        Raises:
+            NotFound: the archive has no such table, or the live database has none any more.
+            ConfigurationError: there is no key, or what is named is none: it names several rows, or none.
+        """
+
+    def links_of(self, target: Target, tables: Sequence[str]) -> dict[str, JsonValue]:
+        """The foreign keys between these live tables and others, to be written down before they are replaced."""
+
+    def replace_tables(
+        self,
+        source: Source,
+        target: Target,
+        room: Target,
+        tables: Sequence[str],
+        links: dict[str, JsonValue],
+        accept_orphans: bool = False,
+        dry_run: bool = False,
+        jobs: int = 1,
+        tool_folders: Sequence[Path] = (),
+        changing: Callable[[], None] = lambda: None,
+    ) -> ReplacedTables:
+        """Let tables of an archive take the place of the live ones, or come back where they were dropped.
+
+        Args:
+            source: the archive.
+            target: the live database, and who may change it.
+            room: a database that may be made for it on the same server, and is dropped before and afterwards.
+            tables: as ``resolve`` gives them.
+            links: what ``links_of`` gave before anything was changed.
+            accept_orphans: rows may point at nothing afterwards; where the engine knows such foreign keys, they are
+                not validated.
+            dry_run: count what would be left pointing at nothing, of tables that are there, and change nothing.
+            jobs: connections to load with, where that can be.
+            changing: called before the first change that is not taken back where an error is raised.
+
+        Raises:
+            Obstructed: rows would point at nothing, each foreign key with their number; or something stands on a table
+                that has to be made anew. Nothing was changed.
+            Busy: somebody is in the way.
+            RestoreFailed: the server refused.
         """
 
     def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:

@@ -137,7 +137,7 @@ def _write(to: Path, chunks: Iterator[bytes]) -> None:
     if str(to) == "-":
         raise ConfigurationError("an export goes into a file, and not to the terminal", "Name a new file.")
     if to.exists() or to.is_symlink():
-        raise AlreadyExists(f"{to} exists", "Choose another file; an export never overwrites one.")
+        raise AlreadyExists(f"{to} exists", "Choose another file; no file is ever overwritten.")
     partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -148,16 +148,17 @@ def _write(to: Path, chunks: Iterator[bytes]) -> None:
             os.fsync(file.fileno())
         os.link(partial, to)
     except OSError as error:
-        raise _refused(to, error) from error
+        raise refused(to, error) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
-def _refused(to: Path, error: OSError) -> Permanent:
+def refused(to: Path, error: OSError) -> Permanent:
+    """Why a file could not be made."""
     fact = f"cannot write {to}: {error.strerror}"
     if error.errno == errno.EEXIST:
-        return AlreadyExists(fact, "Choose another file; an export never overwrites one.")
+        return AlreadyExists(fact, "Choose another file; no file is ever overwritten.")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return NoSpace(fact, "Choose a disk with more room; nothing was left behind.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -20,7 +20,8 @@ from backproof.recovery.journal import WHOLE, Journal
 from backproof.stores import Store
 from backproof.stores.local import LocalStore
 
-Mode = Literal["swap", "in-place"]
+Mode = Literal["swap", "in-place", "tables", "salvage"]
+"""The whole database, in one of two ways; some tables; missing rows of one."""
 
 Tell = Callable[[Message], tuple[str, ...]]
 """Sends a message to the people of a plan; gives the names of those who were told."""
@@ -54,6 +55,12 @@ class Request(Record):
     """Why there is none; empty: there is one."""
     create_missing_roles: bool = False
     accept_mentions: bool = False
+    tables: tuple[str, ...] = ()
+    """As a person names them; of modes that are about some tables."""
+    key: tuple[str, ...] = ()
+    """Columns that say which rows are the same one."""
+    accept_orphans: bool = False
+    fire_triggers: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ class Recovery:
     @property
     def beside(self) -> Target:
         """The restored database until it takes its place; in place, the live one."""
-        return self.live if self.request.mode == "in-place" else self.live.to(self.request.beside)
+        return self.live.to(self.request.beside) if self.request.mode == "swap" else self.live
 
     @property
     def application(self) -> Application:

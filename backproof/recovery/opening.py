@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from backproof import catalog
 from backproof.errors import BackproofError, ConfigurationError, NotFound, Obstructed
@@ -108,6 +109,7 @@ def begin(
     no_safety_backup: str = "",
     create_missing_roles: bool = False,
     accept_mentions: bool = False,
+    **more: Any,
 ) -> Recovery:
     """Write down that a recovery begins.
 
@@ -121,6 +123,7 @@ def begin(
         no_safety_backup: why none is taken of the live database; empty: one is.
         create_missing_roles: make the roles the backup needs, without login.
         accept_mentions: restore also what names the live database in SQL that it puts together when it runs.
+        more: what else ``Request`` knows: tables, and how to go about them.
 
     Raises:
         Obstructed: another recovery of the plan has not ended.
@@ -152,6 +155,7 @@ def begin(
         no_safety_backup=no_safety_backup,
         create_missing_roles=create_missing_roles,
         accept_mentions=accept_mentions,
+        **more,
     )
     first = JournalEntry(
         plan=proposal.plan,

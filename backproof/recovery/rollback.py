@@ -11,6 +11,7 @@ from backproof.recovery.context import Recovery
 from backproof.recovery.inspecting import inspect
 from backproof.recovery.journal import ROLLBACK, Facts
 from backproof.recovery.steps import Group, Step, planned_exchange, safety, steps
+from backproof.recovery.tables import BACK
 
 
 def is_live_changed(recovery: Recovery) -> bool:
@@ -131,8 +132,11 @@ SWAP_BACK = _groups(
 RESTORE_BACK = _groups(
     _SAFETY, _ON, Step("back-restore", "restore the safety backup", back_restore, tries=3), _VERIFY, _OFF, _NOTIFY
 )
+TABLES_BACK = _groups(_SAFETY, _ON, BACK, _VERIFY, _OFF, _NOTIFY)
 
 
 def rollback_steps(recovery: Recovery) -> Sequence[Group]:
     """Of taking a recovery back, in order."""
+    if recovery.request.mode == "tables":
+        return TABLES_BACK
     return SWAP_BACK if recovery.request.mode == "swap" else RESTORE_BACK

@@ -15,7 +15,7 @@ from typing import Literal
 
 from backproof import subprocesses
 from backproof.alarms import Message, moment
-from backproof.errors import BackproofError, Transient
+from backproof.errors import BackproofError, Obstructed, Transient
 from backproof.recovery.context import Recovery
 from backproof.recovery.journal import ROLLBACK, WHOLE, Facts
 from backproof.recovery.rollback import is_live_changed, rollback_steps
@@ -78,6 +78,11 @@ def take_back(recovery: Recovery, why: str, by: str, run_step: RunStep | None = 
     Raises:
         Busy: another process is at a recovery of this plan.
     """
+    if recovery.request.mode == "salvage":
+        raise Obstructed(
+            "rows that were put back are not taken away again",
+            f"The journal of {recovery.journal.recovery} says how many came into which table; delete them by hand.",
+        )
     with recovery.engine.recovery_lock(recovery.live, recovery.plan):
         later = recovery.journal.closed is not None
         if not recovery.journal.rolling_back:

@@ -174,7 +174,7 @@ def proven_safety(recovery: Recovery) -> Facts:
     if facts["backup"] is None:
         return facts
     recovery.journal.write("safety", "noted", facts)  # a second attempt proves the first one's backup
-    return {**facts, **_proven(recovery, str(facts["backup"]), str(facts["store"]))}
+    return {**facts, **proven(recovery, str(facts["backup"]), str(facts["store"]))}
 
 
 def maintenance_on(recovery: Recovery) -> Facts:
@@ -247,10 +247,10 @@ def keep(recovery: Recovery) -> Facts:
             },
         }
         recovery.journal.write("keep", "noted", facts)
-    return {**facts, **_proven(recovery, str(facts["backup"]), str(facts["store"]))}
+    return {**facts, **proven(recovery, str(facts["backup"]), str(facts["store"]))}
 
 
-def _proven(recovery: Recovery, backup: str, sealed_into: str) -> Facts:
+def proven(recovery: Recovery, backup: str, sealed_into: str) -> Facts:
     """Copied to every other store of the plan that takes it, and proven."""
     fleet, plan = recovery.fleet, recovery.plan
     missing = []
@@ -272,47 +272,51 @@ def _proven(recovery: Recovery, backup: str, sealed_into: str) -> Facts:
 Group = Sequence[Step]
 """Steps that go side by side."""
 
-_CHECK = Step("check", "check the copy", check, tries=3)
+CHECK = Step("check", "check the copy", check, tries=3)
 _PREPARE = Step("prepare", "look what stands in the way", prepare, tries=3)
-_NOTIFY = Step("notify", "tell the team", notify)
+NOTIFY = Step("notify", "tell the team", notify)
 _RESTORE = Step("restore", "restore beside the live database", restore, tries=3)
 _INSPECT = Step("inspect", "inspect what was restored", inspection, tries=2)
-_ON = Step("maintenance-on", "maintenance on", maintenance_on, live=True)
-_TRIAL = Step("trial", "try the application", trial, live=True)
-_OFF = Step("maintenance-off", "maintenance off", maintenance_off, live=True)
-_WATCH = Step("watch", "watch the application", watch, live=True)
+ON = Step("maintenance-on", "maintenance on", maintenance_on, live=True)
+TRIAL = Step("trial", "try the application", trial, live=True)
+OFF = Step("maintenance-off", "maintenance off", maintenance_off, live=True)
+WATCH = Step("watch", "watch the application", watch, live=True)
 
 SWAP: Sequence[Group] = (
-    (_CHECK,),
+    (CHECK,),
     (_PREPARE,),
-    (_NOTIFY,),
+    (NOTIFY,),
     (_RESTORE, Step("safety", "seal a safety backup", safety, tries=3)),
     (_INSPECT,),
-    (_ON,),
+    (ON,),
     (Step("exchange", "swap", exchange, plan_exchange, live=True, tries=3),),
-    (_TRIAL,),
-    (_OFF,),
-    (_WATCH,),
+    (TRIAL,),
+    (OFF,),
+    (WATCH,),
     (Step("keep", "seal and prove what was set aside", keep, settled=True, tries=3),),
 )
 
 IN_PLACE: Sequence[Group] = (
-    (_CHECK,),
+    (CHECK,),
     (_PREPARE,),
-    (_NOTIFY,),
-    (_ON,),
+    (NOTIFY,),
+    (ON,),
     (Step("safety", "seal and prove a safety backup", proven_safety, live=True, tries=3),),
     (Step("drop", "drop the live database", drop, live=True),),
     (Step("restore", "restore in its place", restore, live=True, tries=3),),
     (Step("inspect", "inspect what was restored", inspection, live=True, tries=2),),
-    (_TRIAL,),
-    (_OFF,),
-    (_WATCH,),
+    (TRIAL,),
+    (OFF,),
+    (WATCH,),
 )
 
 
 def steps(recovery: Recovery) -> Sequence[Group]:
     """Of a recovery, in order."""
+    if recovery.request.mode in ("tables", "salvage"):
+        from backproof.recovery import tables  # it is made of what is here
+
+        return tables.TABLES if recovery.request.mode == "tables" else tables.SALVAGE
     groups = IN_PLACE if recovery.request.mode == "in-place" else SWAP
     if recovery.request.lost:
         return [group for group in groups if group[0].name not in {"keep", "drop"}]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deployments.cli import exits, speaking
+from deployments.cli import exits, recovering_tables, speaking
+from deployments.cli.restoring import Tables
 from deployments.cli.session import Session, pass_session
 from deployments.cli.wording import moment, several, size, span
 
@@ -50,6 +51,8 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
 @click.option("--no-safety-backup", default="", metavar="WHY", help="Only where the live database can't be read.")
 @click.option("--create-missing-roles", is_flag=True, help="Make the roles that the backup needs, without login.")
 @click.option("--accept-mentions", is_flag=True, help="As for restore.")
+@click.option("--tables", type=Tables(), metavar="A,B", default=(), help="Replace just these; all others stay.")
+@click.option("--accept-orphans", is_flag=True, help="With --tables: also where rows of others point at nothing then.")
 @click.option("--jobs", type=click.IntRange(min=1), help="Connections to load with; one a processor unless said.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--show", is_flag=True, help="Say what would be done, and do nothing.")
@@ -60,7 +63,8 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
 
     The backup is restored beside the live database, which stays in use meanwhile; then the application is stopped, the
     two change places, and its tests are run. Whatever fails after that takes all of it back. Interrupted anywhere, the
-    same recovery is gone on with by --resume, also from another machine.
+    same recovery is gone on with by --resume, also from another machine. With --tables just these are replaced, while
+    the application is stopped, once a safety backup is sealed.
     """
     if resume is not None:
         return _resume(session, plan, resume, asked["jobs"])
@@ -68,19 +72,21 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
         raise click.UsageError("Name a plan, or a recovery to --resume.")
     if not asked["reason"] and not asked["show"]:
         raise click.UsageError("Missing option '--reason': say why; it stands in the report.")
+    mode = recovering_tables.mode(asked)
     fleet = session.fleet(plan)
     from backproof.recovery.opening import begin, propose
 
-    proposal = propose(
-        fleet, plan, datetime.now(UTC), asked["backup"], asked["before"], asked["store"], mode=asked["mode"]
-    )
-    _say_proposal(proposal)
+    proposal = propose(fleet, plan, datetime.now(UTC), asked["backup"], asked["before"], asked["store"], mode=mode)
+    if asked["tables"]:
+        recovering_tables.say_proposal(proposal, asked["tables"])
+    else:
+        _say_proposal(proposal)
     if asked["show"]:
         session.answer({"proposal": _proposal(proposal)}, lambda: None)
         return exits.DONE
     if not asked["yes"]:
         confirm(proposal.live.database, "replaced")
-    with _surroundings(session, fleet, plan, asked["jobs"], proposal.manifest.plain_bytes) as around:
+    with surroundings_of(session, fleet, plan, asked["jobs"], proposal.manifest.plain_bytes) as around:
         recovery = begin(
             fleet,
             proposal,
@@ -91,9 +97,13 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
             no_safety_backup=asked["no_safety_backup"],
             create_missing_roles=asked["create_missing_roles"],
             accept_mentions=asked["accept_mentions"],
+            tables=asked["tables"],
+            accept_orphans=asked["accept_orphans"],
         )
         speaking.note(f"{recovery.journal.recovery} has begun; if this ends, `backproof recover --resume` goes on.")
-        return _carried_out(session, recovery)
+        ended = _carried_out(session, recovery)
+        recovering_tables.say_replaced(recovery)
+        return ended
 
 
 @click.command("rollback", short_help="Take a recovery back.")
@@ -114,7 +124,7 @@ def rollback_command(
     from backproof.recovery.run import take_back
 
     fleet, chosen = found(session, plan, recovery_id)
-    with _surroundings(session, fleet, chosen.plan, jobs, None) as around:
+    with surroundings_of(session, fleet, chosen.plan, jobs, None) as around:
         chosen.around = around
         closed = chosen.journal.closed
         if closed is not None and closed.facts.get("result") != "recovered":
@@ -130,7 +140,7 @@ def rollback_command(
 
 def _resume(session: Session, plan: str | None, recovery_id: str, jobs: int | None) -> int:
     fleet, chosen = found(session, plan, recovery_id)
-    with _surroundings(session, fleet, chosen.plan, jobs, None) as around:
+    with surroundings_of(session, fleet, chosen.plan, jobs, None) as around:
         chosen.around = around
         return _carried_out(session, chosen)
 
@@ -172,7 +182,7 @@ def found(session: Session, plan: str | None, recovery_id: str) -> "tuple[Fleet,
     raise refused or NotFound("the fleet has no plans", "Describe one.")
 
 
-class _surroundings:
+class surroundings_of:
     """What a recovery needs of this terminal: progress, messages, a folder for its journal."""
 
     def __init__(self, session: Session, fleet: "Fleet", plan: str, jobs: int | None, total: int | None) -> None:

@@ -39,6 +39,8 @@ _COMMANDS = {
     "restore": "restoring",
     "export": "restoring",
     "ready": "ready",
+    "diff": "tables",
+    "salvage": "tables",
     "recover": "recovering",
     "rollback": "recovering",
     "recovery": "recoveries",

@@ -1,5 +1,7 @@
 """The contract of an engine, as ``backproof/engines/__init__.py`` words it, over every engine there is."""
 
+import csv
+import io
 import itertools
 import os
 import pkgutil
@@ -12,7 +14,7 @@ import sqlalchemy
 
 from backproof import engines
 from backproof.engines import Engine, find
-from backproof.errors import AlreadyExists, Busy, ConfigurationError, ConnectionLost, NotFound
+from backproof.errors import AlreadyExists, Busy, ConfigurationError, ConnectionLost, NotFound, Obstructed
 from backproof.records import Target
 from backproof.scratch import workspace
 from tests.support.engine_harness import HARNESSES, Harness
@@ -211,6 +213,69 @@ def test_a_scratch_server_takes_the_archive_and_is_gone_afterwards(world: World,
     with pytest.raises(ConnectionLost):
         world.engine.digest(target, source.manifest.tables[0])
     assert not folder.exists()
+
+
+def test_rows_are_held_beside_the_live_ones_and_missing_ones_come_back(
+    world: World, source: MemorySource, beside: Target
+) -> None:
+    world.engine.create(beside, source.manifest)
+    world.engine.restore(source, beside, jobs=2)
+    world.harness.run(beside, "DELETE FROM child WHERE id > 190 OR parent_id = 3; DELETE FROM parent WHERE id = 3")
+    world.harness.run(beside, "UPDATE child SET parent_id = 1 WHERE id = 1; INSERT INTO child VALUES (1000, 1, '')")
+    room = world.server.to(f"{beside.database}_room")
+    file = io.BytesIO()
+    with world.engine.beside(source, beside, room, "child") as held:
+        counts = held.counts()
+        held.write_rows(file)
+        missing = counts.missing
+        assert (held.table, held.key, held.left_out) == (world.harness.child, ("id",), ())
+        assert (counts.backup, counts.live, counts.changed, counts.new) == (200, 201 - missing, 1, 1)
+        dry = held.put_back(fire_triggers=True, dry_run=True)
+        assert held.counts() == counts
+        done = held.put_back(fire_triggers=True)
+        assert [(each.table, each.inserted) for each in done] == [
+            (world.harness.child, missing),
+            (world.harness.parent, 1),
+        ]
+        assert dry == done
+        assert (held.counts().missing, held.counts().changed) == (0, 1)
+    assert not world.engine.exists(room)
+    found = [row[:3] for row in csv.reader(io.StringIO(file.getvalue().decode(), newline=""))]
+    assert found[:3] == [["difference", "of", "id"], ["changed", "backup", "1"], ["changed", "live", "1"]]
+    assert found[-1] == ["new", "live", "1000"]
+    assert len(found) == missing + 4
+    with pytest.raises(ConfigurationError, match="--key"), world.engine.beside(source, beside, room, "bare"):
+        pass
+
+
+def test_tables_take_the_place_of_live_ones_and_foreign_keys_hold(
+    world: World, source: MemorySource, beside: Target
+) -> None:
+    world.engine.create(beside, source.manifest)
+    world.engine.restore(source, beside, jobs=2)
+    room = world.server.to(f"{beside.database}_room")
+    tables = world.engine.resolve(source, ["parent"])
+    links = world.engine.links_of(beside, tables)
+    assert len(links) == 1
+    world.harness.run(
+        beside, "INSERT INTO parent (id, name) VALUES (77, 'new'); UPDATE child SET parent_id = 77 WHERE id = 1"
+    )
+    broken = world.engine.replace_tables(source, beside, room, tables, links, dry_run=True).orphans
+    assert [(each.table, each.parent, each.rows) for each in broken] == [(world.harness.child, world.harness.parent, 1)]
+    told: list[str] = []
+    with pytest.raises(Obstructed, match="1 of"):
+        world.engine.replace_tables(source, beside, room, tables, links, changing=lambda: told.append("changing"))
+    assert world.harness.run(beside, "SELECT count(*) FROM parent") == [(11,)]
+    assert told == []
+    world.harness.run(beside, "UPDATE child SET parent_id = 1 WHERE id = 1")
+    made = world.engine.replace_tables(source, beside, room, tables, links, changing=lambda: told.append("changing"))
+    assert told == ["changing"]
+    assert made.tables == {world.harness.parent: 10}
+    assert len(made.links) == 1
+    assert world.engine.links_of(beside, tables).keys() == links.keys()
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
+        world.harness.run(beside, "UPDATE child SET parent_id = 77 WHERE id = 1")
+    assert not world.engine.exists(room)
 
 
 def test_preflight_finds_nothing_failed_for_an_administrator(world: World) -> None:

@@ -373,3 +373,43 @@ def test_the_way_out_works_without_prefect(shop: Shop, dropped: Callable[[str], 
     gone = replace(shop, environment={**shop.environment, "PREFECT_API_URL": "http://127.0.0.1:9/api"})
     assert gone.answer("list", "shop")["backups"]
     assert gone.answer("restore", "shop", "--backup", "latest", "--into", dropped("rescue"), "--create-missing-roles")
+
+
+def test_diff_counts_and_writes_the_rows_and_salvage_puts_the_missing_ones_back(shop: Shop) -> None:
+    backup = shop.backup["run"]["backup"]
+    of = ("shop", "--backup", backup, "--table", "orders")
+    execute(shop.database, "DELETE FROM orders WHERE id > 1990; DELETE FROM users WHERE id = 2000")
+    execute(shop.database, "UPDATE orders SET note = 'other' WHERE id = 1")
+    answer = shop.answer("diff", *of, "--to", "rows.csv")
+    check_keys(answer, example("diff"))
+    assert answer["diff"]["rows"] == {"backup": 2000, "live": 1990, "missing": 10, "changed": 1, "new": 0}
+    assert len((shop.folder / "rows.csv").read_text().splitlines()) == 13
+    assert stat.S_IMODE((shop.folder / "rows.csv").stat().st_mode) == 0o600
+    assert "Missing   10" in shop.run("diff", *of).stdout
+    assert shop.run("salvage", *of, "--reason", "a test").returncode == 2
+    assert shop.run("salvage", *of, "--missing").returncode == 2
+    put_back = [
+        {"table": "public.orders", "inserted": 10, "left_out": 0},
+        {"table": "public.users", "inserted": 1, "left_out": 0},
+    ]
+    tried = shop.answer("salvage", *of, "--missing", "--dry-run")["salvage"]
+    assert (tried["tables"], tried["recovery"]) == (put_back, None)
+    made = shop.answer("salvage", *of, "--missing", "--reason", "a test")
+    check_keys(made, example("salvage"))
+    assert made["salvage"]["tables"] == put_back
+    listed = shop.answer("recovery", "list", "shop")["recoveries"]
+    assert (listed[0]["recovery"], listed[0]["reason"]) == (made["salvage"]["recovery"], "a test")
+    assert "Put back 0 rows of public.orders" in shop.run("salvage", *of, "--missing", "--reason", "again").stdout
+    execute(shop.database, "UPDATE orders SET note = md5('1') WHERE id = 1")
+
+
+def test_recover_replaces_some_tables(shop: Shop) -> None:
+    of = ("recover", "shop", "--tables", "orders", "--reason", "a test")
+    assert shop.run(*of, "--mode", "in-place", "--yes").returncode == 2
+    assert shop.run("recover", "shop", "--accept-orphans", "--reason", "a test", "--yes").returncode == 2
+    assert "--yes" in shop.run(*of).stderr
+    execute(shop.database, "UPDATE orders SET note = 'other'")
+    finished = shop.run(*of, "--backup", shop.backup["run"]["backup"], "--yes")
+    assert finished.returncode == 0, finished.stderr
+    assert execute(shop.database, "SELECT count(*) FROM orders WHERE note = md5(id::text)") == [(2000,)]
+    assert "recovered" in finished.stdout

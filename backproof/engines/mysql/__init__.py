@@ -13,20 +13,25 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
               sessions  provide, database, unfinished, digest, host, by_hand
     exchange  exchange, rotation  moving (tables)  belongings, code (all else)  clearing (who is in the way)
               marker (how far it came)  obstacles
+    beside    live_tables, held (the backup's rows in a schema of their own)  beside (compared)  putting_back
+    tables    replacing, linking (foreign keys)
     servers   binaries, server, system_tables, scratch
     rights    privileges, sight, findings, grants
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from pydantic import JsonValue
+
 from backproof.engines import ByHand, Engine, Entry, Grants, Host, Progress, Source, no_progress
-from backproof.records import Exchange, Finding, Lack, Manifest, Obstacle, Place, Table, Target
+from backproof.records import Exchange, Finding, Lack, Manifest, Obstacle, Place, ReplacedTables, Table, Target
 
 if TYPE_CHECKING:
+    from backproof.engines.mysql.beside import MysqlBeside
     from backproof.engines.mysql.dump import MysqlDump
 
 
@@ -124,6 +129,38 @@ class MySQL:
         from backproof.engines.mysql.restore import restore
 
         return restore(source, target, jobs, tables, keep_order, progress, accept_mentions)
+
+    def beside(
+        self, source: Source, target: Target, room: Target, table: str, key: Sequence[str] = (), jobs: int = 1
+    ) -> "AbstractContextManager[MysqlBeside]":
+        """In the schema ``room``."""
+        from backproof.engines.mysql.beside import beside
+
+        return beside(source, target, room, table, key, jobs)
+
+    def links_of(self, target: Target, tables: Sequence[str]) -> dict[str, JsonValue]:
+        """Of the catalogue."""
+        from backproof.engines.mysql.replacing import links_of
+
+        return links_of(target, tables)
+
+    def replace_tables(
+        self,
+        source: Source,
+        target: Target,
+        room: Target,
+        tables: Sequence[str],
+        links: dict[str, JsonValue],
+        accept_orphans: bool = False,
+        dry_run: bool = False,
+        jobs: int = 1,
+        tool_folders: Sequence[Path] = (),
+        changing: Callable[[], None] = lambda: None,
+    ) -> ReplacedTables:
+        """They are restored into ``room``, and moved by one statement."""
+        from backproof.engines.mysql.replacing import replace_tables
+
+        return replace_tables(source, target, room, tables, links, accept_orphans, dry_run, jobs, changing)
 
     def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:
         """Grants on the schema, for accounts that exist."""

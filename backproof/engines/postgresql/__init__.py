@@ -11,19 +11,24 @@ lists backups does not load a driver.
     restore   script, select, closure (some tables)  load, powerless  finish  sessions, guard
               provide, database, unfinished, digest, host, by_hand
     exchange  obstacles, exchange
+    beside    live_tables, held (the backup's rows in the live session)  beside (compared)  putting_back
+    tables    replacing, linking (foreign keys), counting (sequences)  definitions, triggers
     servers   binaries, runtime, server  findings, standby, grants
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from pydantic import JsonValue
+
 from backproof.engines import ByHand, Engine, Entry, Grants, Host, Progress, Source, no_progress
-from backproof.records import Exchange, Finding, Lack, Manifest, Obstacle, Place, Table, Target
+from backproof.records import Exchange, Finding, Lack, Manifest, Obstacle, Place, ReplacedTables, Table, Target
 
 if TYPE_CHECKING:
+    from backproof.engines.postgresql.beside import PostgresBeside
     from backproof.engines.postgresql.dump import PostgresDump
 
 
@@ -121,6 +126,38 @@ class PostgreSQL:
         from backproof.engines.postgresql.restore import restore
 
         return restore(source, target, jobs, tables, keep_order, progress)
+
+    def beside(
+        self, source: Source, target: Target, room: Target, table: str, key: Sequence[str] = (), jobs: int = 1
+    ) -> "AbstractContextManager[PostgresBeside]":
+        """In temporary tables of a session on the live database: no room is needed."""
+        from backproof.engines.postgresql.beside import beside
+
+        return beside(source, target, table, key)
+
+    def links_of(self, target: Target, tables: Sequence[str]) -> dict[str, JsonValue]:
+        """Of the catalogue."""
+        from backproof.engines.postgresql.replacing import links_of
+
+        return links_of(target, tables)
+
+    def replace_tables(
+        self,
+        source: Source,
+        target: Target,
+        room: Target,
+        tables: Sequence[str],
+        links: dict[str, JsonValue],
+        accept_orphans: bool = False,
+        dry_run: bool = False,
+        jobs: int = 1,
+        tool_folders: Sequence[Path] = (),
+        changing: Callable[[], None] = lambda: None,
+    ) -> ReplacedTables:
+        """In one transaction of one session: no room is needed."""
+        from backproof.engines.postgresql.replacing import replace_tables
+
+        return replace_tables(source, target, tables, links, accept_orphans, dry_run, tool_folders, changing)
 
     def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:
         """Owner, privileges, settings, comment of the database."""

@@ -40,7 +40,8 @@ _OF_A_TABLE = frozenset(
 )
 """What of the finish section is part of a table; a publication is not."""
 
-_GRANTED = re.compile(rb"(?:GRANT|REVOKE) [^;]*? ON ([A-Z ]*[A-Z]) (" + NAME + rb")")
+GRANTED = re.compile(rb"(?:GRANT|REVOKE) [^;]*? ON ([A-Z ]*[A-Z]) (" + NAME + rb")")
+"""A grant: on what sort of thing, and which."""
 _INDEX = re.compile(
     rb"CREATE (?:UNIQUE )?INDEX ("
     + NAME
@@ -137,7 +138,7 @@ class Closure:
         if entry.kind in FRAME or entry.kind in _GROUND or id(entry) in self._kept:
             return True
         if entry.kind == "ACL":
-            match = _GRANTED.search(entry.text)
+            match = GRANTED.search(entry.text)
             return match is not None and (match[1] == b"SCHEMA" or decode(match[2]) in names)
         pair = attached(entry)
         if pair is None:

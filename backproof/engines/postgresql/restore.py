@@ -62,7 +62,7 @@ def restore(
     """
     script = Script.read(source)
     selection = choose(source.manifest, script, tables)
-    wording = _Wording(target, source.manifest)
+    wording = Wording(target, source.manifest)
     settings = [*wording.fit(script.settings.values()), *wording.monetary, b"SET synchronous_commit = off;"]
     with sessions(target, settings) as opened:
         restoring = _Restoring(opened, target, settings, source, selection, wording, max(1, jobs), progress)
@@ -74,7 +74,7 @@ def restore(
     return [*selection.left_out, *wording.left_out, *restoring.left_out]
 
 
-class _Wording:
+class Wording:
     """Fits statements to a server: what a newer dump tool sets and this server does not know is left out."""
 
     def __init__(self, target: Target, manifest: Manifest) -> None:
@@ -118,7 +118,7 @@ class _Restoring:
         settings: Sequence[bytes],
         source: Source,
         selection: Selection,
-        wording: _Wording,
+        wording: Wording,
         jobs: int,
         progress: Progress,
     ) -> None:

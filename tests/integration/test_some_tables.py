@@ -1,0 +1,165 @@
+"""Some tables replaced by a backup's, on real servers: they come back with their keys, or nothing has changed."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from backproof import catalog
+from backproof.errors import Obstructed
+from backproof.recovery.context import Recovery
+from backproof.recovery.run import Outcome, carry_out, perform, take_back
+from backproof.recovery.steps import Step
+from tests.support.engine_harness import HARNESSES, MYSQL
+from tests.support.fleets import PLAN
+from tests.support.recovering import Live, World, world
+from tests.support.tables_zoo import TABLES
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(harness, harness.servers[0]) for harness in HARNESSES],
+    ids=lambda pair: pair[0].engine,
+)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    harness, server = request.param
+    folder = tmp_path_factory.mktemp("some_tables")
+    with world(harness, request.getfixturevalue(server), folder, TABLES[harness.engine]) as made:
+        yield made
+
+
+@pytest.fixture
+def live(made: World) -> Iterator[Live]:
+    databases = made.databases()
+    live = made.live()
+    yield live
+    assert made.databases() - {live.target.database} == databases, "nothing is left beside it"
+    made.clean()
+
+
+def replaced(live: Live, *tables: str, **asked: bool) -> tuple[Recovery, Outcome]:
+    return live.recover(mode="tables", tables=tables, **asked)
+
+
+def rows(live: Live) -> dict[str, list[tuple[object, ...]]]:
+    """Every row, whatever its place."""
+    names = ("parent", "child", "bare", "odd", "keyless", "place", "stay", "egg", "hen", "log", "watched")
+    return {name: sorted(live.run(f"SELECT * FROM {name}"), key=repr) for name in names}
+
+
+def definitions(live: Live) -> dict[str, str]:
+    """What is defined, but for where sequences are."""
+    found = live.content()
+    return {name: digest for name, digest in found.items() if " " in name and not name.startswith("SEQUENCE SET")}
+
+
+def test_damaged_tables_become_the_backup_s_and_the_others_stay(live: Live) -> None:
+    before, defined = rows(live), definitions(live)
+    live.run("INSERT INTO bare VALUES (7)")
+    live.run("DELETE FROM stay WHERE id = 1")
+    live.run("UPDATE child SET parent_id = 1")
+    live.run("INSERT INTO child VALUES (999, 1, 'new')")
+    damaged = rows(live)
+    recovery, outcome = replaced(live, "child", "watched")
+    assert (outcome.result, outcome.why, outcome.problems) == ("recovered", "", ())
+    after = rows(live)
+    assert {name for name in after if after[name] != before[name]} == {"bare", "stay"}
+    assert after["log"] == [], "no trigger fired"
+    assert definitions(live) == defined
+    facts = recovery.journal.facts("replace")
+    assert len(facts["links"]) == 2  # type: ignore[arg-type]
+    assert facts["tested"], "a row was written through a child"
+    assert live.application.told == ["on", "tests", "off"]
+    safety = [each for each in catalog.backups(live.fleet, PLAN) if each.kind == "safety"]
+    assert safety[0].proven_at is not None
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
+        live.run("INSERT INTO stay VALUES (77, NULL, 12345)")
+    assert take_back(recovery, "it was the wrong one", "tester").result == "rolled back"
+    back = rows(live)
+    assert (back["child"], back["bare"]) == (damaged["child"], damaged["bare"])
+
+
+def test_tables_that_were_dropped_or_altered_come_back_with_the_keys_of_those_left_behind(live: Live) -> None:
+    before, defined = rows(live), definitions(live)
+    live.run("DROP VIEW seen")
+    live.run("ALTER TABLE place ADD COLUMN since int DEFAULT 7")
+    if live.world.harness is MYSQL:
+        live.run("SET foreign_key_checks = 0; DROP TABLE child, watched")
+    else:
+        live.run("DROP TABLE child, watched CASCADE")
+    recovery, outcome = replaced(live, "child", "watched", "place")
+    assert (outcome.result, outcome.why) == ("recovered", "")
+    assert rows(live) == before
+    now = definitions(live)
+    assert {name.split(".")[-1].split()[-1] for name in defined if now.get(name) != defined[name]} == {"seen"}
+    assert len(recovery.journal.facts("replace")["made_anew"]) == 2 + (live.world.harness is not MYSQL)  # type: ignore[arg-type]
+    live.run("INSERT INTO place (code) VALUES ('next')")
+    ((given,),) = live.run("SELECT id FROM place WHERE code = 'next'")
+    assert int(str(given)) > 9
+
+
+def test_orphans_are_listed_and_refused_and_accepted_where_that_is_said(live: Live) -> None:
+    live.run("INSERT INTO child VALUES (500, 1, 'new'), (501, 1, 'new')")
+    live.run("INSERT INTO stay VALUES (50, NULL, 500), (51, NULL, 501)")
+    before = rows(live)
+    _, outcome = replaced(live, "child")
+    assert outcome.result == "nothing changed"
+    assert "2 of" in outcome.why
+    assert "stay" in outcome.why
+    assert rows(live) == before
+    assert live.application.told == []
+    recovery, outcome = replaced(live, "child", accept_orphans=True)
+    assert (outcome.result, outcome.why) == ("recovered", "")
+    assert recovery.journal.facts("replace")["orphans"][0]["rows"] == 2  # type: ignore[index,call-overload]
+    assert live.run("SELECT count(*) FROM child") == [(200,)]
+
+
+def test_an_application_that_fails_takes_it_back_with_the_safety_backup(live: Live) -> None:
+    live.run("DELETE FROM stay")
+    live.run("DELETE FROM child WHERE id > 100")
+    live.run("INSERT INTO child VALUES (500, 1, 'new')")
+    before, defined = rows(live), definitions(live)
+    live.application.fails("tests")
+    _, outcome = replaced(live, "child", "watched")
+    assert (outcome.result, outcome.also) == ("rolled back", "")
+    assert rows(live) == before
+    assert definitions(live) == defined
+    assert live.application.told[-1] == "off"
+
+
+def test_a_recovery_killed_while_tables_are_replaced_is_gone_on_with(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, defined = rows(live), definitions(live)
+    live.run("DELETE FROM stay")
+    live.run("DELETE FROM child")
+    recovery = live.begin(mode="tables", tables=("child",))
+
+    def killed(recovery: Recovery, step: Step) -> None:
+        perform(recovery, step)
+        if step.name == "safety":
+            recovery.journal.write("replace", "begun", recovery.engine.links_of(recovery.live, _chosen(recovery)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(recovery, killed)
+    if live.world.harness is MYSQL:
+        live.run("ALTER TABLE stay DROP FOREIGN KEY stay_ibfk_2")
+    outcome = carry_out(live.again(recovery.journal.recovery))
+    assert (outcome.result, outcome.why) == ("recovered", "")
+    after = rows(live)
+    assert {name for name in after if after[name] != before[name]} == {"stay"}
+    assert definitions(live) == defined
+
+
+def _chosen(recovery: Recovery) -> list[str]:
+    return [str(each) for each in recovery.journal.facts("prepare")["tables"]]  # type: ignore[union-attr]
+
+
+def test_missing_rows_are_put_back_by_a_recovery_of_their_own(live: Live) -> None:
+    live.run("DELETE FROM stay WHERE id > 4")
+    recovery, outcome = live.recover(mode="salvage", tables=("stay",))
+    assert outcome.result == "recovered"
+    assert recovery.journal.facts("salvage")["tables"][0]["inserted"] == 5  # type: ignore[index,call-overload]
+    assert live.application.told == []
+    with pytest.raises(Obstructed, match="not taken away"):
+        take_back(recovery, "why not", "tester")
