@@ -1,44 +1,25 @@
-"""In which order Prefect's server takes events: its own, with a memory that a restart does not end, each once.
+"""In which order Prefect's server takes events: its own, with a memory that a restart does not end.
 
 An event of a run names the one before it, and waits for that one for up to fifteen minutes. What the server saw before
 it was restarted it has forgotten, and of what its scheduler does there is no event: so whoever fails in the minutes
 after a restart, or after a schedule was made, is told of a quarter of an hour late. Here what lies in the database from
 before the start, or from the scheduler, counts as seen.
 
-Each event is held against triggers in transactions that begin as readers. If another writes before they do, SQLite
-refuses them at once, without waiting, and the event is taken again: told again, or after a few times given up, with all
-that follow it waiting. Here they begin as writers, who wait for each other.
-
 ``PREFECT_SERVER_EVENTS_CAUSAL_ORDERING`` names this module.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 from prefect.server.database import provide_database_interface
-from prefect.server.events import triggers
 from prefect.server.events.ordering import memory
 from prefect.server.events.ordering.memory import EventArrivedEarly
 from prefect.server.events.schemas.events import ReceivedEvent
-from sqlalchemy.ext.asyncio import AsyncSession
 
 __all__ = ["CausalOrdering", "EventArrivedEarly"]
 
 _STARTED = datetime.now(UTC)
-
-
-@asynccontextmanager
-async def _as_writer(begin_transaction: bool = False) -> AsyncIterator[AsyncSession]:
-    """A session as Prefect's triggers ask for one."""
-    db = provide_database_interface()
-    async with db.session_context(begin_transaction, with_for_update=begin_transaction) as session:
-        yield session
-
-
-triggers.automations_session = _as_writer
 
 
 class CausalOrdering(memory.CausalOrdering):
