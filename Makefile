@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo test check bench sweep zoo screenshots constraints clean ui
+.PHONY: install demo test check bench sweep zoo screenshots constraints clean ui trouble
 
 install: $(READY)
 
@@ -43,12 +43,18 @@ check: install
 test: install check .venv-stock/.ready
 	./tests/install-servers
 	@# Two at a time, a file to each: much of a test is waiting for a server. Workers inherit the variable, not the option.
-	PYTHONDEVMODE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/ui
+	PYTHONDEVMODE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/ui \
+	  --ignore tests/integration/test_a_fleet_in_trouble.py
 
 # By clicking, in a real browser; alone, since Prefect's pages, on a machine that has other work, come back while they load.
 ui: install
 	./tests/install-servers
 	PYTHONDEVMODE=1 $(BIN)/python -m pytest tests/ui
+
+# Some ten minutes in which all that can go away goes away; not yet as steady as the others.
+trouble: install
+	./tests/install-servers
+	PYTHONDEVMODE=1 $(BIN)/python -m pytest tests/integration/test_a_fleet_in_trouble.py
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
