@@ -9,15 +9,8 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.filters import (
-    DeploymentFilter,
-    DeploymentFilterName,
-    DeploymentFilterTags,
-)
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.client.schemas.sorting import DeploymentSort
 
 from backproof.errors import ConfigurationError
 from backproof.fleet import FleetSpec
@@ -43,10 +36,8 @@ class Deployments(Sort):
 
     def actual(self, client: SyncPrefectClient, spec: FleetSpec) -> Sequence[Thing]:
         """Every deployment that bears the fleet's tag."""
-        found = []
-        tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[what_runs.tag(spec.fleet)]))
-        for each in _pages(client, tagged):
-            found.append(_thing(each, self._flow_of(client, each.flow_id)))
+        tagged = {"tags": {"all_": [what_runs.tag(spec.fleet)]}}
+        found = [_thing(each, self._flow_of(client, each)) for each in _pages(client, tagged)]
         self._refuse_what_is_not_ours(client, spec, {thing.name for thing in found})
         return found
 
@@ -97,15 +88,15 @@ class Deployments(Sort):
         missing = {thing.name for thing in self._wanted} - ours
         names = sorted(name.partition("/")[2] for name in missing)
         for start in range(0, len(names), PAGE):
-            named = DeploymentFilter(name=DeploymentFilterName(any_=names[start : start + PAGE]))
-            for each in _pages(client, named):
-                if (full := f"{self._flow_of(client, each.flow_id)}/{each.name}") in missing:
+            for each in _pages(client, {"name": {"any_": names[start : start + PAGE]}}):
+                if (full := f"{self._flow_of(client, each)}/{each['name']}") in missing:
                     raise ConfigurationError(
                         f"the deployment {full} is there already and does not bear the tag {what_runs.tag(spec.fleet)}",
                         "It is somebody else's: name the plan otherwise, or delete that deployment in the Prefect UI.",
                     )
 
-    def _flow_of(self, client: SyncPrefectClient, flow: UUID) -> str:
+    def _flow_of(self, client: SyncPrefectClient, found: Mapping[str, Any]) -> str:
+        flow = UUID(found["flow_id"])
         name = next((name for name, known in self._flows.items() if known == flow), None)
         if name is None:
             name = client.read_flow(flow).name
@@ -113,46 +104,48 @@ class Deployments(Sort):
         return name
 
 
-def _pages(client: SyncPrefectClient, which: DeploymentFilter) -> Iterator[DeploymentResponse]:
+def _pages(client: SyncPrefectClient, which: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """As plain JSON: Prefect's own records of a thousand deployments take it seconds to make."""
     offset = 0
     while True:
-        page = client.read_deployments(deployment_filter=which, limit=PAGE, offset=offset, sort=DeploymentSort.NAME_ASC)
+        body = {"deployments": which, "limit": PAGE, "offset": offset, "sort": "NAME_ASC"}
+        page = client.request("POST", "/deployments/filter", json=body).json()
         yield from page
         if len(page) < PAGE:
             return
         offset += PAGE
 
 
-def _thing(found: DeploymentResponse, flow: str) -> Thing:
+def _thing(found: Mapping[str, Any], flow: str) -> Thing:
     schedules = {
-        each.slug or str(each.id): {
-            "cron": getattr(each.schedule, "cron", str(each.schedule)),
-            "timezone": getattr(each.schedule, "timezone", None),
-            "parameters": each.parameters,
+        each["slug"] or each["id"]: {
+            "cron": each["schedule"].get("cron", str(each["schedule"])),
+            "timezone": each["schedule"].get("timezone"),
+            "parameters": each["parameters"],
         }
-        for each in found.schedules
+        for each in found["schedules"]
     }
-    limit = found.global_concurrency_limit
-    options = found.concurrency_options
+    limit, options = found["global_concurrency_limit"], found["concurrency_options"]
     fields = {
-        "description": found.description,
-        "entrypoint": found.entrypoint,
-        "form": found.parameter_openapi_schema,
-        "parameters": found.parameters,
+        "description": found["description"],
+        "entrypoint": found["entrypoint"],
+        "form": found["parameter_openapi_schema"],
+        "parameters": found["parameters"],
         "schedules": schedules,
-        "tags": found.tags,
-        "work_pool": found.work_pool_name,
+        "tags": found["tags"],
+        "work_pool": found["work_pool_name"],
         "one_at_a_time": (
             limit is not None
-            and limit.limit == 1
+            and limit["limit"] == 1
             and options is not None
-            and options.collision_strategy == ConcurrencyLimitStrategy.ENQUEUE
+            and options["collision_strategy"] == ConcurrencyLimitStrategy.ENQUEUE
         ),
     }
     note = {
-        "paused": found.paused,
-        "inactive": [each.slug for each in found.schedules if not each.active],
+        "paused": found["paused"],
+        "inactive": [each["slug"] for each in found["schedules"] if not each["active"]],
     }
-    plan = next((tag.partition(":")[2] for tag in found.tags if tag.startswith("plan:")), None)
-    by_hand = found.version is not None and found.version != stamp(fields)
-    return Thing(what_runs.SORT, f"{flow}/{found.name}", fields, plan=plan, id=found.id, by_hand=by_hand, note=note)
+    plan = next((tag.partition(":")[2] for tag in found["tags"] if tag.startswith("plan:")), None)
+    by_hand = found["version"] is not None and found["version"] != stamp(fields)
+    id = UUID(found["id"])
+    return Thing(what_runs.SORT, f"{flow}/{found['name']}", fields, plan=plan, id=id, by_hand=by_hand, note=note)

