@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from backproof.errors import ConfigurationError, ConnectionLost
-from deployments.servers import prefect_database, processes
+from deployments.servers import prefect_database, processes, time_zones
 
 IDLE_SECONDS = 600.0
 ANSWER_SECONDS = 15.0
@@ -133,6 +133,7 @@ def ensure_api(state_folder: Path | None = None, idle_seconds: float = IDLE_SECO
     """
     if "prefect" in sys.modules:
         raise ConfigurationError("Prefect was imported before its server was chosen", "Call ensure_api() first.")
+    time_zones.remember()
     for name, value in (_QUIET | _client_settings()).items():
         os.environ.setdefault(name, value)
     if url := os.environ.get("PREFECT_API_URL"):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from deployments.servers import time_zones
 from deployments.servers.processes import is_running
 
 LOOK_EVERY_SECONDS = 1.0
@@ -83,6 +84,7 @@ def main() -> None:
 
         threading.Thread(target=end_when, args=(over, remove), daemon=True).start()
 
+    time_zones.remember()
     import uvicorn  # after the watch began: the import that follows takes seconds
 
     config = uvicorn.Config(
