@@ -43,10 +43,10 @@ check: install
 test: install check .venv-stock/.ready
 	./tests/install-servers
 	@# Two at a time, a file to each: much of a test is waiting for a server. Workers inherit the variable, not the option.
-	PYTHONDEVMODE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --ignore tests/ui \
+	PYTHONDEVMODE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile \
 	  --ignore tests/integration/test_a_fleet_in_trouble.py
 
-# By clicking, in a real browser; alone, since Prefect's pages, on a machine that has other work, come back while they load.
+# What is clicked in a real browser, alone.
 ui: install
 	./tests/install-servers
 	PYTHONDEVMODE=1 $(BIN)/python -m pytest tests/ui
