@@ -193,7 +193,7 @@ def test_what_another_fleet_has_signed_under_the_same_names_is_not_touched(stock
 
 def test_what_a_recovery_needs_stays(stocked: Fleet) -> None:
     oldest = ids(stocked, "near")[0]
-    pruned = prune(stocked, PLAN, needed={oldest: "a recovery restores it"})
+    pruned = prune(stocked, PLAN, needed=lambda: {oldest: "a recovery restores it"})
     assert oldest in ids(stocked, "near")
     assert pruned.kept[-1].why == "needed: a recovery restores it"
 
