@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from backproof.alarms import Message, moment
 from backproof.archive.reader import ArchiveReader
-from backproof.errors import NotFound
+from backproof.errors import NotFound, RestoreFailed
 from backproof.operations.good_copy import from_a_good_copy
 from backproof.operations.restore import filled
 from backproof.recovery.context import Recovery
@@ -37,8 +37,15 @@ def back_exchange(recovery: Recovery) -> Facts:
     """What was set aside takes its place again."""
     if not recovery.journal.last("exchange", "begun"):
         return {"exchange": "was not begun"}
-    recovery.engine.undo(recovery.live, planned_exchange(recovery))
-    return {"live": "as before the exchange"}
+    planned, told = planned_exchange(recovery), ""
+    try:
+        recovery.engine.undo(recovery.live, planned)
+    except RestoreFailed as error:
+        # Such as a trigger that was broken before, and can't be made again.
+        if recovery.engine.exchanged(recovery.live, planned) != "before":
+            raise
+        told = str(error)
+    return {"live": "as before the exchange", **({"but": told} if told else {})}
 
 
 def back_restore(recovery: Recovery) -> Facts:
