@@ -162,7 +162,7 @@ def safety(recovery: Recovery) -> Facts:
         sealed = seal(recovery.fleet, request.plan, "safety", recovery.around.now)
     except DumpFailed as error:
         # A view on a table that was dropped keeps all from being dumped; what is set aside is not lost by that.
-        if request.mode == "in-place":
+        if request.mode != "swap":
             raise
         return {"backup": None, "why not": str(error)}
     return {"backup": sealed.manifest.id, "store": sealed.store, "degraded": list(sealed.degraded)}
