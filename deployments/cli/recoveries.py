@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from deployments.cli import exits, speaking
-from deployments.cli.recovering import Moment, confirm, found, say_report, user
+from deployments.cli.recovering import Moment, confirm, found, user
+from deployments.cli.recovery_in_words import say_report
 from deployments.cli.session import Session, pass_session
 from deployments.cli.wording import moment
 

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deployments.cli import exits, recovering_tables, speaking
+from deployments.cli.recovery_in_words import proposal_document, say_proposal, say_report
 from deployments.cli.restoring import Tables
 from deployments.cli.session import Session, pass_session
-from deployments.cli.wording import moment, several, size, span
+from deployments.cli.wording import moment
 
 if TYPE_CHECKING:
     from backproof.alarms import Message
     from backproof.fleet import Fleet
     from backproof.recovery.context import Recovery, Surroundings
-    from backproof.recovery.opening import Proposal
-    from backproof.recovery.report import RecoveryReport
     from backproof.recovery.run import Outcome
 
 
@@ -80,9 +79,9 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
     if asked["tables"]:
         recovering_tables.say_proposal(proposal, asked["tables"])
     else:
-        _say_proposal(proposal)
+        say_proposal(proposal)
     if asked["show"]:
-        session.answer({"proposal": _proposal(proposal)}, lambda: None)
+        session.answer({"proposal": proposal_document(proposal)}, lambda: None)
         return exits.DONE
     if not asked["yes"]:
         confirm(proposal.live.database, "replaced")
@@ -239,87 +238,3 @@ def confirm(database: str, what: str) -> None:
     if typed.strip() != database:
         speaking.note("That is not its name. Nothing was done.")
         raise click.Abort
-
-
-def _proposal(proposal: "Proposal") -> dict[str, object]:
-    return {
-        "plan": proposal.plan,
-        "backup": proposal.backup.id,
-        "taken_at": proposal.backup.taken_at.isoformat().replace("+00:00", "Z"),
-        "proven": proposal.backup.proven_at is not None,
-        "mode": proposal.mode,
-        "stores": list(proposal.stores),
-        "database": proposal.live.database,
-        "lost": proposal.lost,
-        "loses_seconds": round(proposal.loses.total_seconds()),
-        "expected_seconds": round(proposal.expected.total_seconds(), 1) if proposal.expected else None,
-        "plain_bytes": proposal.manifest.plain_bytes,
-        "obstacles": [each.model_dump(mode="json") for each in proposal.obstacles],
-        "passed_over": list(proposal.passed_over),
-        "warnings": list(proposal.warnings),
-    }
-
-
-def _say_proposal(proposal: "Proposal") -> None:
-    backup, manifest = proposal.backup, proposal.manifest
-    proven = f"proven {moment(backup.proven_at)} UTC" if backup.proven_at else "NOT PROVEN"
-    expected = (
-        f"about {span(proposal.expected.total_seconds())}" if proposal.expected else "not known: nothing measured"
-    )
-    lines = {
-        "Replace": f"{proposal.live.database} on {proposal.live.host}:{proposal.live.port}"
-        + (" (which is not there)" if proposal.lost else ""),
-        "With": f"{backup.id} ({backup.kind}), taken {moment(backup.taken_at)} UTC, {proven}",
-        "Lost": f"what was written in the last {span(proposal.loses.total_seconds())}",
-        "Size": f"{size(manifest.plain_bytes)} of SQL, {several(len(manifest.tables), 'table')}",
-        "Restore": f"{expected}, from {', '.join(proposal.stores)}",
-    }
-    width = max(map(len, lines))
-    for name, value in lines.items():
-        speaking.note(f"{name.ljust(width)}   {value}")
-    for sentence in proposal.passed_over:
-        speaking.note(f"{'Not taken'.ljust(width)}   {sentence}")
-    for warning in proposal.warnings:
-        speaking.warn(warning)
-    for each in proposal.obstacles:
-        speaking.warn(f"{each.kind} {each.name}: {each.what} {each.remedy}")
-
-
-def say_report(made: "RecoveryReport", also: str = "") -> None:
-    """What a recovery was, for a terminal."""
-    took = "–" if made.elapsed_seconds is None else span(made.elapsed_seconds)
-    facts = {
-        "Recovery": made.recovery,
-        "Result": made.result.upper() if made.result != "recovered" else made.result,
-        "Backup": made.backup,
-        "Time": f"{took}, objective {span(made.objective_seconds)}",
-        "Stopped": "–"
-        if made.maintenance_seconds is None
-        else f"the application, for {span(made.maintenance_seconds)}",
-    }
-    if made.why:
-        facts["Why"] = made.why
-    if also:
-        facts["Rollback"] = also
-    if made.safety_backups:
-        facts["Safety"] = ", ".join(made.safety_backups)
-    if made.set_aside:
-        facts["Set aside"] = f"{made.set_aside}: `backproof recovery discard {made.recovery}` removes it"
-    speaking.print_facts(facts)
-    speaking.say("")
-    speaking.print_table(
-        ["Phase", "Began (UTC)", "Time"],
-        [[each.phase, f"{each.started_at:%H:%M:%S}", span(each.elapsed_seconds)] for each in made.phases],
-        right=["Time"],
-    )
-    speaking.say("")
-    speaking.print_table(
-        ["Checklist", "", "Evidence"], [[each.point, each.status, each.evidence] for each in made.checklist]
-    )
-    if made.rows_written:
-        speaking.say("")
-        speaking.say("Rows that the set-aside database has and the backup has not:")
-        for table, rows in made.rows_written.items():
-            speaking.say(f"  {table}: {rows:+,}")
-    for note in made.notes:
-        speaking.say(f"Note of {moment(note.at)} UTC by {note.by}: {note.text}")
