@@ -3,7 +3,7 @@
 ::
 
     beginning   opening (what it would do)  readiness (could I recover now?)  kit, kit_page (without us)
-    the way     journal, naming (what is written down)  context  steps, inspecting, application  run
+    the way     journal, naming (what is written down)  context  steps, tables, inspecting, application  ways  run
     back        rollback
     after       report  noting, human_steps (what people did)  setting_aside (what is discarded)  needing (what is kept)
 

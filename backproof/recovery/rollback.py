@@ -10,13 +10,14 @@ from backproof.operations.restore import filled
 from backproof.recovery.context import Recovery
 from backproof.recovery.inspecting import inspect
 from backproof.recovery.journal import ROLLBACK, Facts
-from backproof.recovery.steps import Group, Step, planned_exchange, safety, steps
+from backproof.recovery.steps import Group, Step, planned_exchange, safety
 from backproof.recovery.tables import BACK
+from backproof.recovery.ways import way
 
 
 def is_live_changed(recovery: Recovery) -> bool:
     """Whether anything of the live database, or of what lives on it, was begun to be changed."""
-    return any(step.live and recovery.journal.last(step.name, "begun") for group in steps(recovery) for step in group)
+    return any(step.live and recovery.journal.last(step.name, "begun") for group in way(recovery) for step in group)
 
 
 def back_safety(recovery: Recovery) -> Facts:

@@ -19,7 +19,8 @@ from backproof.errors import BackproofError, Obstructed, Transient
 from backproof.recovery.context import Recovery
 from backproof.recovery.journal import ROLLBACK, WHOLE, Facts
 from backproof.recovery.rollback import is_live_changed, rollback_steps
-from backproof.recovery.steps import Group, Step, steps
+from backproof.recovery.steps import Group, Step
+from backproof.recovery.ways import way
 
 Result = Literal["recovered", "rolled back", "nothing changed", "rollback failed"]
 
@@ -58,7 +59,7 @@ def carry_out(recovery: Recovery, run_step: RunStep | None = None) -> Outcome:
         if recovery.journal.rolling_back:
             return _taken_back(recovery, perform_step)
         try:
-            problems = _all(recovery, steps(recovery), perform_step)
+            problems = _all(recovery, way(recovery), perform_step)
         except Exception as error:
             return _failed(recovery, error, perform_step)
         return _close(recovery, Outcome("recovered", problems=tuple(problems)))
@@ -66,7 +67,7 @@ def carry_out(recovery: Recovery, run_step: RunStep | None = None) -> Outcome:
 
 def _ended(recovery: Recovery, outcome: Outcome, run_step: RunStep) -> Outcome:
     """Of a recovery that succeeded, what failed afterwards is tried again."""
-    after = [group for group in steps(recovery) if group[0].settled]
+    after = [group for group in way(recovery) if group[0].settled]
     if outcome.result != "recovered" or all(recovery.journal.last(group[0].name, "done") for group in after):
         return outcome
     return _close(recovery, Outcome("recovered", problems=tuple(_all(recovery, after, run_step))))

@@ -273,51 +273,9 @@ Group = Sequence[Step]
 """Steps that go side by side."""
 
 CHECK = Step("check", "check the copy", check, tries=3)
-_PREPARE = Step("prepare", "look what stands in the way", prepare, tries=3)
+PREPARE = Step("prepare", "look what stands in the way", prepare, tries=3)
 NOTIFY = Step("notify", "tell the team", notify)
-_RESTORE = Step("restore", "restore beside the live database", restore, tries=3)
-_INSPECT = Step("inspect", "inspect what was restored", inspection, tries=2)
 ON = Step("maintenance-on", "maintenance on", maintenance_on, live=True)
 TRIAL = Step("trial", "try the application", trial, live=True)
 OFF = Step("maintenance-off", "maintenance off", maintenance_off, live=True)
 WATCH = Step("watch", "watch the application", watch, live=True)
-
-SWAP: Sequence[Group] = (
-    (CHECK,),
-    (_PREPARE,),
-    (NOTIFY,),
-    (_RESTORE, Step("safety", "seal a safety backup", safety, tries=3)),
-    (_INSPECT,),
-    (ON,),
-    (Step("exchange", "swap", exchange, plan_exchange, live=True, tries=3),),
-    (TRIAL,),
-    (OFF,),
-    (WATCH,),
-    (Step("keep", "seal and prove what was set aside", keep, settled=True, tries=3),),
-)
-
-IN_PLACE: Sequence[Group] = (
-    (CHECK,),
-    (_PREPARE,),
-    (NOTIFY,),
-    (ON,),
-    (Step("safety", "seal and prove a safety backup", proven_safety, live=True, tries=3),),
-    (Step("drop", "drop the live database", drop, live=True),),
-    (Step("restore", "restore in its place", restore, live=True, tries=3),),
-    (Step("inspect", "inspect what was restored", inspection, live=True, tries=2),),
-    (TRIAL,),
-    (OFF,),
-    (WATCH,),
-)
-
-
-def steps(recovery: Recovery) -> Sequence[Group]:
-    """Of a recovery, in order."""
-    if recovery.request.mode in ("tables", "salvage"):
-        from backproof.recovery import tables  # it is made of what is here
-
-        return tables.TABLES if recovery.request.mode == "tables" else tables.SALVAGE
-    groups = IN_PLACE if recovery.request.mode == "in-place" else SWAP
-    if recovery.request.lost:
-        return [group for group in groups if group[0].name not in {"keep", "drop"}]
-    return groups
