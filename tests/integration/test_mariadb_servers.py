@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,11 +21,11 @@ from pydantic import SecretStr
 from backproof import scratch, subprocesses
 from backproof.engines.mysql import binaries, system_tables
 from backproof.engines.mysql import server as server_module
-from backproof.engines.mysql.connect import translate
+from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.scratch import scratch as scratch_server
 from backproof.engines.mysql.server import private_server
 from backproof.errors import CannotProve, ConfigurationError, MissingTool, NoSpace, Permanent, RestoreFailed
-from backproof.records import Database
+from backproof.records import Database, Target
 from backproof.scratch import unprivileged, workspace
 from tests.support.manifests import TAKEN_AT, manifest_of
 from tests.support.mariadb_fixtures import PASSWORD, connection, execute, log_of, server
@@ -465,3 +466,14 @@ def _quietly(target, query):
 def test_the_fixtures_of_a_test_start_a_server_of_its_own():
     with server() as target:
         assert "MariaDB" in execute(target, "SELECT @@version")[0][0]
+
+
+def test_a_connection_that_verifies_nothing_reads_no_certificates(
+    mariadb: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(**_: Any) -> Any:
+        raise AssertionError("certificates were read")
+
+    monkeypatch.setattr(ssl, "create_default_context", read)
+    with connected(mariadb) as first:
+        assert rows(first, "SELECT 1") == [(1,)]
