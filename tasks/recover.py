@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +18,7 @@ from backproof.recovery.steps import Step
 from blocks import load_fleet
 from blocks.notifications import tell
 from tasks import stopping
+from tasks.progress import progress
 from tasks.steps import log, step
 
 
@@ -72,8 +74,17 @@ def opened(plan: str, backup: str, mode: Mode, reason: str, by: str, accepted: t
 
 def as_task(recovery: Recovery, one: Step) -> None:
     """Carry out one step of a recovery, as a task of its own. It is tried again inside, by what its journal says."""
+
+    def carried_out() -> None:
+        if one.name != "restore":
+            perform(recovery, one)
+            return
+        plan = recovery.plan
+        with progress(f"{plan}-recovery-restore", f"restoring {plan}", recovery.manifest().plain_bytes) as reported:
+            perform(replace(recovery, around=replace(recovery.around, progress=reported)), one)
+
     Task(
-        lambda: perform(recovery, one),
+        carried_out,
         name=one.name,
         task_run_name=one.title,
         retries=0,
