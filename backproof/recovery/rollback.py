@@ -7,10 +7,11 @@ from backproof.archive.reader import ArchiveReader
 from backproof.errors import NotFound, RestoreFailed
 from backproof.operations.good_copy import from_a_good_copy
 from backproof.operations.restore import filled
+from backproof.operations.seal import seal
 from backproof.recovery.context import Recovery
 from backproof.recovery.inspecting import inspect
 from backproof.recovery.journal import ROLLBACK, Facts
-from backproof.recovery.steps import Group, Step, planned_exchange, safety
+from backproof.recovery.steps import Group, Step, planned_exchange, proven, safety
 from backproof.recovery.tables import BACK
 from backproof.recovery.ways import way
 
@@ -21,15 +22,34 @@ def is_live_changed(recovery: Recovery) -> bool:
 
 
 def back_safety(recovery: Recovery) -> Facts:
-    """Of a recovery that had ended: what was written since is sealed before it goes."""
-    if not recovery.journal.facts(ROLLBACK, "begun").get("later"):
-        return {"backup": None, "why not": "the recovery had not ended"}
-    return safety(recovery)
+    """What users have written since is sealed before it goes."""
+    return safety(recovery) if _used(recovery) else _UNUSED
+
+
+def back_keep(recovery: Recovery) -> Facts:
+    """What users have written since, which is set aside by now, is sealed and proven: after they are served again."""
+    if not _used(recovery):
+        return _UNUSED
+    facts = recovery.journal.facts("back-safety", "noted")
+    if not facts:
+        sealed = seal(recovery.fleet, recovery.plan, "safety", recovery.around.now, database=recovery.request.beside)
+        facts = {"backup": sealed.manifest.id, "store": sealed.store}
+        recovery.journal.write("back-safety", "noted", facts)
+    return {**facts, **proven(recovery, str(facts["backup"]), str(facts["store"]))}
+
+
+def _used(recovery: Recovery) -> bool:
+    """Whether users may have written to what was recovered."""
+    later = recovery.journal.facts(ROLLBACK, "begun").get("later")
+    return bool(later) or recovery.journal.last("maintenance-off", "begun") is not None
+
+
+_UNUSED: Facts = {"backup": None, "why not": "nobody was let at what was recovered"}
 
 
 def back_on(recovery: Recovery) -> Facts:
     """Nobody writes while it is taken back; where the application was let go on already."""
-    if not recovery.journal.last("maintenance-off", "begun"):
+    if not _used(recovery):
         return {"maintenance_on": "not run: it is on, or never came on"}
     return recovery.application.maintenance_on()
 
@@ -99,7 +119,7 @@ def back_clean(recovery: Recovery) -> Facts:
     """The restored database goes, unless somebody may have written to it."""
     if recovery.request.mode != "swap":
         return {}
-    if recovery.journal.last("maintenance-off", "begun"):
+    if _used(recovery):
         return {
             "kept": recovery.request.beside,
             "why": "users may have written to it; discard it when it is not needed",
@@ -127,6 +147,7 @@ def _groups(*listed: Step) -> Sequence[Group]:
 
 
 _SAFETY = Step("back-safety", "seal what was written since", back_safety, tries=3)
+_KEEP = Step("back-safety", "seal and prove what was written since", back_keep, tries=3, settled=True)
 # An application that does not obey is no reason to leave it with the wrong database.
 _ON = Step("back-maintenance-on", "maintenance on", back_on, settled=True)
 _VERIFY = Step("back-verify", "verify what is live", back_verify, tries=3)
@@ -135,7 +156,7 @@ _CLEAN = Step("back-clean", "remove the restored database", back_clean, tries=3,
 _NOTIFY = Step("back-notify", "tell the team", back_notify, settled=True)
 
 SWAP_BACK = _groups(
-    _SAFETY, _ON, Step("back-exchange", "swap back", back_exchange, tries=3), _VERIFY, _OFF, _CLEAN, _NOTIFY
+    _ON, Step("back-exchange", "swap back", back_exchange, tries=3), _VERIFY, _OFF, _CLEAN, _NOTIFY, _KEEP
 )
 RESTORE_BACK = _groups(
     _SAFETY, _ON, Step("back-restore", "restore the safety backup", back_restore, tries=3), _VERIFY, _OFF, _NOTIFY

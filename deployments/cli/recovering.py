@@ -118,7 +118,7 @@ def rollback_command(
 ) -> int:
     """Take the recovery ID back: what was live before it is live again.
 
-    What was written since is sealed as a safety backup first, and its database is set aside in turn.
+    What was written since stays in the database that was recovered, which is set aside in turn, sealed and proven.
     """
     from backproof.recovery.run import take_back
 
@@ -130,7 +130,7 @@ def rollback_command(
             speaking.say(f"{recovery_id} ended already: {closed.facts.get('result')}. There is nothing to take back.")
             return exits.DONE
         since = "It had not ended." if closed is None else f"What was written since {moment(closed.at)} UTC will not be"
-        speaking.note(since if closed is None else f"{since} in {chosen.request.live}; it is sealed first.")
+        speaking.note(since if closed is None else f"{since} in {chosen.request.live}; it is kept.")
         if not yes:
             confirm(chosen.request.live, "taken back")
         outcome = take_back(chosen, " ".join(reason.split()), by or user())

@@ -160,6 +160,21 @@ def test_a_recovery_that_ended_is_taken_back_later_and_what_was_written_since_is
     assert recovery.journal.facts("back-safety")["backup"] in {each.id for each in catalog.backups(live.fleet, PLAN)}
 
 
+def test_what_users_wrote_before_the_watch_failed_is_kept_until_it_is_discarded(made: World) -> None:
+    live = made.live(verify_on="server", stores=["near"], application={"watch": {"urls": ["http://127.0.0.1:9/"]}})
+    before = live.content()
+    recovery, outcome = live.recover()
+    assert (outcome.result, outcome.problems) == ("rolled back", ())
+    assert "errors within the watch" in outcome.why
+    assert live.content() == before
+    assert live.application.told == ["commands", "on", "tests", "off", "on", "off"]
+    what = remains(live.again(recovery.journal.recovery))
+    assert what.database == recovery.request.beside
+    discard(live.again(recovery.journal.recovery), what)
+    assert what.database not in live.world.databases()
+    made.clean()
+
+
 def test_retention_keeps_what_a_recovery_under_way_needs(live: Live) -> None:
     recovery = live.begin()
     assert live.world.backup in needed(live.fleet, PLAN)
