@@ -204,7 +204,7 @@ def test_a_disk_too_small_for_another_backup_is_told_before_it_is_dumped(
 ) -> None:
     description = world.described()
     seal(built(description, world.folder), PLAN, "manual")
-    monkeypatch.setattr(preflights, "_STORE_SHARE", 1e12)  # as if the last had been as large
+    monkeypatch.setattr(preflights, "STORE_SHARE", 1e12)  # as if the last had been as large
     told = failed(description, world.folder)
     assert told.keys() == {"store near", "store far"}
     assert "GB free, a backup needs" in told["store near"]

@@ -207,11 +207,12 @@ def test_a_log_that_is_a_planted_link_is_not_followed(tmp_path):
 
 def test_the_stop_signal_of_a_server_is_its_own(tmp_path):
     with background(
-        ["sh", "-c", f"trap 'echo quit > {tmp_path}/how; exit' QUIT; while :; do sleep 0.02; done"],
+        ["sh", "-c", f"trap 'echo quit > {tmp_path}/how; exit' QUIT; echo up; while :; do sleep 0.02; done"],
         log=tmp_path / "log",
         stop_signal=signal.SIGQUIT,
+        grace_seconds=60,
     ):
-        time.sleep(0.3)
+        assert eventually(lambda: (tmp_path / "log").read_text() == "up\n")
     assert (tmp_path / "how").read_text() == "quit\n"
 
 

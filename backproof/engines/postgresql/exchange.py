@@ -67,6 +67,8 @@ def exchange(target: Target, planned: Exchange) -> None:
     if names["incoming"] == planned.live:
         _open(target, [name for name in names.values() if name is not None])
         return
+    if names["incoming"] is None:
+        raise _gone(planned)
     carried = planned.facts["globals"]
     if place == "before" and isinstance(carried, dict):
         with connected(target.to(planned.incoming)) as connection, connection.cursor() as cursor:
@@ -85,7 +87,7 @@ def undo(target: Target, planned: Exchange) -> None:
     if place == "before":
         return
     names = _names(target, planned)
-    if names["incoming"] == planned.incoming:
+    if names["incoming"] in (planned.incoming, None):
         _open(target, [name for name in names.values() if name is not None])
         return
     if planned.had_live and names["live"] is None:
@@ -104,17 +106,21 @@ def exchanged(target: Target, planned: Exchange) -> Place:
     """
     names = _names(target, planned)
     came_in = names["incoming"]
-    if came_in is None:
-        raise NotFound(f"the restored database {planned.incoming} is gone", "Begin another recovery.")
     closed = _closed(target, [name for name in names.values() if name is not None])
     if came_in == planned.live and names["live"] in (None, planned.outgoing):
         return "between" if closed else "after"
-    if came_in == planned.incoming and names["live"] == (planned.live if planned.had_live else None):
+    if came_in in (planned.incoming, None) and names["live"] == (planned.live if planned.had_live else None):
         return "between" if closed else "before"
+    if came_in is None:
+        raise _gone(planned)
     raise Permanent(
         f"the databases are called {came_in} and {names['live']}, which no step of this recovery calls them",
         f"Somebody renamed one: give them the names {planned.incoming} and {planned.live}, or the other way round.",
     )
+
+
+def _gone(planned: Exchange) -> NotFound:
+    return NotFound(f"the restored database {planned.incoming} is gone", "Begin another recovery.")
 
 
 def _numbers(cursor: Cursor, names: Sequence[str]) -> dict[str, int]:

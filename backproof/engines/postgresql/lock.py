@@ -19,7 +19,8 @@ def lock(target: Target, plan: str) -> Iterator[None]:
         ConnectionLost, AccessDenied, NotFound: the database can't be reached.
     """
     taken = f"another run holds the lock of plan {plan}"
-    with _held(target, f"backproof plan {plan}", taken, "Wait for it to end; one run writes a plan at a time."):
+    remedy = "Wait for it to end; one run writes a plan at a time."
+    with _held(target, f"backproof plan {plan}", f"backproof lock {plan}", taken, remedy):
         yield
 
 
@@ -33,15 +34,16 @@ def recovery_lock(target: Target, plan: str) -> Iterator[None]:
     """
     name = f"backproof recovery {target.database} {plan}"
     taken = f"another process is at a recovery of plan {plan}"
-    with _held(maintenance(target), name, taken, "Wait for it to end, or end it, and then resume its recovery."):
+    remedy = "Wait for it to end, or end it, and then resume its recovery."
+    with _held(maintenance(target), name, f"backproof recovery {plan}", taken, remedy):
         yield
 
 
 @contextmanager
-def _held(target: Target, name: str, taken: str, remedy: str) -> Iterator[None]:
+def _held(target: Target, name: str, application_name: str, taken: str, remedy: str) -> Iterator[None]:
     # signed 64 bits, as pg_advisory_lock takes it
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-    with connected(target, application_name=name[:63]) as connection:
+    with connected(target, application_name=application_name[:63]) as connection:
         without_timeouts(connection)
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_catalog.pg_try_advisory_lock(%s)", [number])
