@@ -137,9 +137,11 @@ def begin(
             "Leave --no-safety-backup out, or swap.",
         )
     where = places(fleet, proposal.plan, around.local)
-    _require_alone(fleet, proposal.plan, around)
-    at = around.now()
-    stamp = f"{at:%Y%m%d_%H%M%S}"
+    taken = _require_alone(fleet, proposal.plan, around)
+    at = named = around.now()
+    while recovery_id(named) in taken:  # ids have the grain of a second
+        named += timedelta(seconds=1)
+    stamp = f"{named:%Y%m%d_%H%M%S}"
     request = Request(
         plan=proposal.plan,
         backup=proposal.backup.id,
@@ -159,7 +161,7 @@ def begin(
     )
     first = JournalEntry(
         plan=proposal.plan,
-        recovery=recovery_id(at),
+        recovery=recovery_id(named),
         number=0,
         step=WHOLE,
         what="opened",
@@ -196,7 +198,8 @@ def _rates(fleet: Fleet, backup: Backup) -> list[float]:
     return []
 
 
-def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> None:
+def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> set[str]:
+    """The ids of the plan's recoveries, all of which have ended."""
     known, _ = journals(places(fleet, plan, around.local), fleet.signer, plan, around.now)
     if under_way := [each for each in known if each.closed is None]:
         name = under_way[0].recovery
@@ -204,6 +207,7 @@ def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> None:
             f"{name} of plan {plan} has not ended",
             f"Go on with it: backproof recover --resume {name}; or take it back: backproof rollback {name}.",
         )
+    return {each.recovery for each in known}
 
 
 def _warnings(fleet: Fleet, plan: str, mode: Mode) -> list[str]:

@@ -66,7 +66,7 @@ _BY_TEXT: tuple[tuple[str, type[BackproofError]], ...] = (
     ("authentication failed|no password supplied|no pg_hba.conf entry|role .* does not exist", AccessDenied),
     ("permission denied|not permitted to log in", AccessDenied),
     ("database .* does not exist", NotFound),
-    ("too many (clients|connections)|remaining connection slots|the database system is", Busy),
+    ("too many (clients|connections)|remaining connection slots", Busy),
     ("does not support SSL|certificate|invalid sslmode|root.crt", ConfigurationError),
 )
 """Where the driver has no SQLSTATE: while connecting."""
