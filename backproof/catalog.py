@@ -78,7 +78,8 @@ def manifests(
     """The signed manifest of one backup from each store that has it; at least one.
 
     Args:
-        backup: an id, ``latest`` (the newest that is committed), or ``latest-proven``.
+        backup: an id, ``latest`` (the newest that is committed), or ``latest-proven``. Neither means one that was
+            sealed because of a recovery: it holds the very state that somebody wanted to be rid of.
         store: where to look; unless said, the plan's stores in their order, past those that can't be reached, and those
             that lost the archive itself last.
 
@@ -308,7 +309,7 @@ def _choose(fleet: Fleet, plan: str, held: Holdings, backup: str) -> tuple[Backu
     for each in _newest_first(held):
         if chosen and chosen[0].taken_at != each.taken_at:
             break
-        if not backup.startswith("latest") and each.id != backup:
+        if each.kind == "safety" if backup.startswith("latest") else each.id != backup:
             continue
         candidate = read_backup(fleet, each)
         if candidate is not None and (candidate.proven_at or backup != "latest-proven"):

@@ -20,7 +20,7 @@ from deployments.apply.alert_texts import Template
 FLEET_WIDE = ("retention", "replication")
 """Flows that work for all plans of a fleet in one run."""
 
-_ESCALATES = ["backup", "verification", "deadline", "recovery-test"]
+_ESCALATES = ["backup", "verification", "recovery", "deadline", "recovery-test"]
 _FAILED = {
     "prefect.flow-run.Failed",
     "prefect.flow-run.TimedOut",

@@ -12,7 +12,9 @@ from deployments.cli.session import Session, pass_session
 from deployments.cli.wording import several
 
 if TYPE_CHECKING:
+    from backproof.fleet import Fleet
     from backproof.operations.tables import TableDiff
+    from backproof.recovery.opening import Proposal
 
 backup_option = click.option("--backup", metavar="ID", required=True, help="Its id, latest or latest-proven.")
 table_option = click.option(
@@ -97,17 +99,20 @@ def salvage_command(session: Session, plan: str, missing: bool, dry_run: bool, *
     All in one transaction. No live row is changed; a row that a live one keeps out stays out, and is told.
     """
     from backproof.operations.tables import salvage
+    from backproof.recovery.opening import propose
 
     if not missing:
         raise click.UsageError("Say --missing: the rows that are missing are put back, and no others are touched.")
     if not dry_run and not asked["reason"]:
         raise click.UsageError("Missing option '--reason': say why; it stands in the journal.")
     fleet = session.fleet(plan)
+    backup = "latest" if asked["backup"] == "latest-proven" else asked["backup"]
+    proposal = propose(fleet, plan, datetime.now(UTC), backup, store=asked["store"], mode="salvage")
     if dry_run:
         made = salvage(
             fleet,
             plan,
-            asked["backup"],
+            proposal.backup.id,
             asked["table"],
             asked["key"],
             asked["fire_triggers"],
@@ -116,20 +121,17 @@ def salvage_command(session: Session, plan: str, missing: bool, dry_run: bool, *
             asked["jobs"],
         )
         return _answer(session, made.model_dump(mode="json"), None)
-    return _recorded(session, plan, asked)
+    return _recorded(session, fleet, proposal, asked)
 
 
-def _recorded(session: Session, plan: str, asked: dict[str, Any]) -> int:
+def _recorded(session: Session, fleet: "Fleet", proposal: "Proposal", asked: dict[str, Any]) -> int:
     """A recovery of its own, with a journal."""
     from backproof.errors import RestoreFailed
-    from backproof.recovery.opening import begin, propose
+    from backproof.recovery.opening import begin
     from backproof.recovery.run import carry_out
     from deployments.cli.recovering import surroundings_of, user
 
-    fleet = session.fleet(plan, warn=False)
-    backup = "latest" if asked["backup"] == "latest-proven" else asked["backup"]
-    proposal = propose(fleet, plan, datetime.now(UTC), backup, store=asked["store"], mode="salvage")
-    with surroundings_of(session, fleet, plan, asked["jobs"], None) as around:
+    with surroundings_of(session, fleet, proposal.plan, asked["jobs"], None) as around:
         recovery = begin(
             fleet,
             proposal,

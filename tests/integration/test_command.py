@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from backproof.fleet import Fleet, load
+from backproof.operations.seal import seal
 from backproof.records import Target
 from backproof.scratch import workspace
 from deployments.servers.prefect import recorded
@@ -401,6 +403,10 @@ def test_diff_counts_and_writes_the_rows_and_salvage_puts_the_missing_ones_back(
     assert (listed[0]["recovery"], listed[0]["reason"]) == (made["salvage"]["recovery"], "a test")
     assert "Put back 0 rows of public.orders" in shop.run("salvage", *of, "--missing", "--reason", "again").stdout
     execute(shop.database, "UPDATE orders SET note = md5('1') WHERE id = 1")
+    newer = seal(Fleet(load(shop.folder / "fleet.yaml", shop.environment)), "shop", "manual").manifest.id
+    latest = ("salvage", "shop", "--backup", "latest", "--table", "orders", "--missing")
+    would, did = shop.answer(*latest, "--dry-run"), shop.answer(*latest, "--reason", "the same")
+    assert would["salvage"]["backup"] == did["salvage"]["backup"] != newer, "the newest that is proven, tried or done"
 
 
 def test_recover_replaces_some_tables(shop: Shop) -> None:

@@ -124,6 +124,8 @@ def test_a_plan_says_for_itself_whom_to_tell_and_what_it_leaves_out_is_the_fleet
     assert "shop-prod: trouble and escalation to team" in rules
     [action] = rules["shop-prod: escalation"].actions
     assert action.deployment_id == deployment
+    flows = rules["shop-prod: escalation"].trigger.match_related[-1].root["prefect.resource.name"]
+    assert {"backup", "verification", "recovery"} <= set(flows)
     assert not any("quiet" in rule.model_dump_json() for rule in rules.values())
 
 

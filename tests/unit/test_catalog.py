@@ -10,7 +10,7 @@ from backproof.archive.manifest import archive_name
 from backproof.errors import BackproofError, Damaged, NotFound
 from backproof.fleet import Fleet
 from backproof.naming import MANIFEST, ProofPart, key
-from backproof.records import Proof, Target, Verdict
+from backproof.records import Kind, Proof, Target, Verdict
 from tests.support import archives
 from tests.support.fleets import PLAN, built, described
 
@@ -23,9 +23,11 @@ def fleet(tmp_path: Path) -> Fleet:
     return built(described(NOWHERE, tmp_path), tmp_path)
 
 
-def put(fleet: Fleet, store: str, days: int = 0, manifest: bool = True, plan: str = PLAN) -> archives.Archive:
+def put(
+    fleet: Fleet, store: str, days: int = 0, manifest: bool = True, plan: str = PLAN, kind: Kind = "daily"
+) -> archives.Archive:
     """A real archive in a store, taken so many days after the first."""
-    archive = archives.make(ring=fleet.ring(PLAN), plan=plan, taken_at=FIRST + timedelta(days=days))
+    archive = archives.make(ring=fleet.ring(PLAN), plan=plan, kind=kind, taken_at=FIRST + timedelta(days=days))
     name = archive_name(archive.manifest)
     fleet.store(store).put(key(name), [archive.stored])
     if manifest:
@@ -101,6 +103,15 @@ def test_a_manifest_moved_to_another_name_is_refused(fleet: Fleet) -> None:
     place.put(moved, place.read(key(name)))
     with pytest.raises(Damaged):
         catalog.manifest(fleet, PLAN, "backup_2025-11-09_020000")
+
+
+def test_the_latest_is_never_a_safety_backup_which_has_to_be_named(fleet: Fleet) -> None:
+    daily, safety = put(fleet, "near"), put(fleet, "near", days=1, kind="safety")
+    prove(fleet, "near", safety, "passed", 1, fleet)
+    assert catalog.manifest(fleet, PLAN, "latest")[0].id == daily.manifest.id
+    with pytest.raises(NotFound):
+        catalog.manifest(fleet, PLAN, "latest-proven")
+    assert catalog.manifest(fleet, PLAN, safety.manifest.id)[0].kind == "safety"
 
 
 def test_the_newest_backup_is_read_from_the_next_store_when_the_first_lost_its_manifest(fleet: Fleet) -> None:
