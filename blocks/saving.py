@@ -9,12 +9,14 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from pydantic import SecretStr
 
 from backproof.errors import ConfigurationError
@@ -91,7 +93,13 @@ def write_document(client: SyncPrefectClient, wanted: Document, there: UUID | No
     schema = {"block_schema_id": str(kind._block_schema_id), "data": wanted.data}
     if there is None:
         body = {"name": wanted.name, "block_type_id": str(kind._block_type_id), "is_anonymous": False, **schema}
-        return UUID(client.request("POST", "/block_documents/", json=body).json()["id"])
+        try:
+            return UUID(client.request("POST", "/block_documents/", json=body).json()["id"])
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.CONFLICT:
+                raise
+        # A busy server made it and its answer was lost, so that the client asked again.
+        there = client.read_block_document_by_name(wanted.name, wanted.slug).id
     body = {**schema, "merge_existing_data": False}
     client.request("PATCH", "/block_documents/{id}", path_params={"id": there}, json=body)
     return there

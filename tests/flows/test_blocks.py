@@ -1,6 +1,7 @@
 """A fleet in blocks on a real Prefect server: saved and loaded it is the same, and its secrets stay secret."""
 
 from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from prefect.client.orchestration import get_client
 import blocks
 from backproof.errors import ConfigurationError, NotFound
 from backproof.fleet import FleetSpec, parse
+from blocks import saving
 from blocks.fleet import FILE_VARIABLE
 from tests.support.prefect_fixtures import text_of
 
@@ -120,3 +122,15 @@ def test_a_plan_that_no_fleet_has_is_told_with_those_there_are() -> None:
 def test_a_file_in_the_environment_goes_before_blocks(fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FILE_VARIABLE, str(fleet_file))
     assert set(blocks.load_fleet("shop").spec.plans) == {"shop"}
+
+
+def test_a_block_that_was_made_though_nobody_heard_so_is_written_over() -> None:
+    spec = fleet("twice", "plan-twice", "twice")
+    with get_client(sync_client=True) as client:
+        saving.register_types()
+        plan = next(each for each in saving.documents(spec) if each.name == "plan-twice")
+        made = saving.write_document(client, plan, None)
+        changed = replace(plan, data={**plan.data, "minimum_proven": 5})
+        assert saving.write_document(client, changed, None) == made
+        (found,) = [each for each in saving.read_documents(client) if each.key == plan.key]
+    assert found.data["minimum_proven"] == 5
