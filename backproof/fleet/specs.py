@@ -25,6 +25,7 @@ from backproof.fleet.fields import (
     Text,
     Zone,
 )
+from backproof.fleet.recovery_test_specs import RecoveryTestSpec
 
 _SHORTEST_SILENCE = timedelta(minutes=2)
 
@@ -284,6 +285,8 @@ class PlanSpec(Spec):
     """Known differences of a proof."""
     application: ApplicationSpec | None = None
     """The application that lives on the database."""
+    recovery_test: RecoveryTestSpec = RecoveryTestSpec()
+    """How recovery is rehearsed."""
     notify: NotifySpec = NotifySpec()
     """Who hears of what; what is left out is the fleet's."""
     escalation: tuple[LevelSpec, ...] = ()
