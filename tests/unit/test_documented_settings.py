@@ -7,7 +7,7 @@ import pytest
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from backproof.fleet import notifications, specs
+from backproof.fleet import notifications, recovery_test_specs, specs
 from backproof.fleet.fields import Spec
 from backproof.fleet.whole import FleetSpec
 
@@ -32,6 +32,8 @@ SECTIONS: dict[str, type[Spec]] = {
     "plans.NAME.accept": specs.AcceptSpec,
     "plans.NAME.application": specs.ApplicationSpec,
     "plans.NAME.application.watch": specs.WatchSpec,
+    "plans.NAME.recovery_test": specs.RecoveryTestSpec,
+    "plans.NAME.recovery_test.staging": recovery_test_specs.StagingSpec,
     "plans.NAME.notify": specs.NotifySpec,
     "plans.NAME.escalation": specs.LevelSpec,
     **{f"notifications.NAME, type: {kind}": model for kind, model in notifications.KINDS.items()},
