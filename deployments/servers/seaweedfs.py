@@ -8,22 +8,23 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from backproof.errors import ConnectionLost, MissingTool
+from backproof.hosts import free_ports
 
 READY_SECONDS = 60
 """A machine with all cores busy needs a multiple of the usual three seconds."""
 STOP_SECONDS = 1
 """It needs about ten to say goodbye to a cluster of one; what it wrote is safe from a kill, not from a power cut."""
+_ATTEMPTS = 4
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 
 
@@ -85,7 +86,26 @@ def start(
     """
     program = _program()
     _prepare(folder, access_key, secret_key)
-    ports = ports or _free_ports(2 * len(_PORTS))
+    for attempts_left in range(_ATTEMPTS if ports is None else 1, 0, -1):
+        server = _launched(program, folder, access_key, secret_key, buckets, ports or free_ports(2 * len(_PORTS)))
+        try:
+            _wait_until_it_takes_objects(server)
+            return server
+        except ConnectionLost:
+            # Between finding free ports and listening on them somebody else may have taken one.
+            ended = server.process.poll() is not None
+            server.stop()
+            if not ended or attempts_left == 1:
+                raise
+        except BaseException:
+            server.stop()
+            raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _launched(
+    program: str, folder: Path, access_key: str, secret_key: str, buckets: Sequence[str], ports: Sequence[int]
+) -> S3Server:
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(
             [program, *_arguments(folder, ports)],
@@ -97,13 +117,7 @@ def start(
             start_new_session=True,
         )
     endpoint_url = f"http://127.0.0.1:{ports[_PORTS.index('s3.port')]}"
-    server = S3Server(endpoint_url, access_key, secret_key, tuple(buckets), folder, process)
-    try:
-        _wait_until_it_takes_objects(server)
-    except BaseException:
-        server.stop()
-        raise
-    return server
+    return S3Server(endpoint_url, access_key, secret_key, tuple(buckets), folder, process)
 
 
 def client(server: S3Server) -> Any:
@@ -146,14 +160,6 @@ def _prepare(folder: Path, access_key: str, secret_key: str) -> None:
 def _write_secret(path: Path, text: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:  # all at once, or the kernel hands out the same one twice
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _arguments(folder: Path, ports: Sequence[int]) -> list[str]:

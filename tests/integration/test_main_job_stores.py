@@ -1,6 +1,5 @@
 """Stores that break while a backup is sealed or copied: an S3 server with moods, a store that is not there."""
 
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from backproof import catalog
 from backproof.errors import AccessDenied, BackproofError, NoSpace, Permanent, StoreUnavailable, Transient
 from backproof.fleet import Fleet
+from backproof.hosts import free_ports
 from backproof.operations.copy import copy
 from backproof.operations.preflight import preflight
 from backproof.operations.prove import prove
@@ -194,9 +194,7 @@ def test_s3_that_breaks_while_it_is_read_makes_no_copy(
 
 
 def nobody_listens() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_ports(1)[0]}"
 
 
 def test_a_seal_goes_past_stores_that_are_down_and_says_so(past: Past, live: Target, tmp_path: Path) -> None:

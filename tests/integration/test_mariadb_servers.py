@@ -286,9 +286,9 @@ def test_a_taken_port_says_so_and_is_not_asked_for_a_password(place):
 
 def test_a_free_port_that_somebody_else_takes_first_is_given_up(place, monkeypatch):
     with private_server(place / "a", port=0) as target:
-        free = server_module._free_port
+        free = server_module.free_ports
         ports = [target.port]
-        monkeypatch.setattr(server_module, "_free_port", lambda: ports.pop() if ports else free())
+        monkeypatch.setattr(server_module, "free_ports", lambda count: [ports.pop()] if ports else free(count))
         with private_server(place / "b", port=0) as other:
             assert not ports
             assert execute(other, "SELECT 1") == [(1,)]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,24 @@ def test_a_server_that_does_not_come_up_is_told_with_its_log(tmp_path: Path, mon
     monkeypatch.setattr(module, "_arguments", lambda folder, ports: ["nonsense"])
     with pytest.raises(ConnectionLost, match=r"(?s)SeaweedFS did not come up.*nonsense"):
         seaweedfs(tmp_path / "s3", "key", "secret", ["one"]).__enter__()
+
+
+def test_a_free_port_that_somebody_else_takes_first_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, given = module.free_ports, []
+
+    def first_one_that_is_taken(count: int) -> list[int]:
+        given.append(free(count))
+        return [*given[0][:-1], taken.getsockname()[1]] if len(given) == 1 else given[-1]
+
+    monkeypatch.setattr(module, "free_ports", first_one_that_is_taken)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        seaweedfs(tmp_path / "s3", "key", "secret", ["one"]) as server,
+    ):
+        assert {each["Name"] for each in client(server).list_buckets()["Buckets"]} == {"one"}
+    assert len(given) == 2
 
 
 def test_a_missing_program_is_told_with_the_way_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

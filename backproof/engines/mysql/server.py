@@ -22,6 +22,7 @@ from backproof.engines.mysql.connect import SOCKET, connect
 from backproof.engines.mysql.names import quote_literal
 from backproof.engines.mysql.system_tables import SUPERUSER
 from backproof.errors import AccessDenied, BackproofError, ConnectionLost, NoSpace, Permanent, Transient
+from backproof.hosts import free_ports
 from backproof.records import Target
 from backproof.scratch import end_processes, make_folder, unprivileged, workspace
 
@@ -126,7 +127,7 @@ def private_server(
         sockets = _socket_folder(folder, stack)
         place = _Place(program, folder, sockets, password or secrets.token_urlsafe(24), durable)
         for attempt in range(5):
-            number = _free_port() if port == 0 else port
+            number = free_ports(1)[0] if port == 0 else port
             try:
                 stack.enter_context(_running(place, chosen, number))
                 break
@@ -259,10 +260,3 @@ def _did_not_start(place: _Place, reasons: str, otherwise: type[BackproofError] 
 
 def _reasons(place: _Place, logged: int) -> str:
     return system_tables.reasons(place.log.read_bytes()[logged:].decode(errors="replace"))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number

@@ -4,7 +4,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 from backproof import subprocesses
 from backproof.engines.postgresql import binaries, runtime
 from backproof.errors import BackproofError, ConfigurationError, NoSpace, Permanent, Transient
+from backproof.hosts import free_ports
 from backproof.records import Target
 from backproof.scratch import end_processes, make_folder, unprivileged, workspace
 
@@ -111,7 +111,7 @@ def private_server(
             chosen.pop("max_wal_senders", None)  # only fits "minimal"
         network = {"unix_socket_directories": f'"{sockets}"', "listen_addresses": "" if port is None else "127.0.0.1"}
         for attempt in range(5):
-            number = SOCKET_PORT if port is None else port or _free_port()
+            number = SOCKET_PORT if port is None else port or free_ports(1)[0]
             _configure(folder, {**_ALWAYS, **chosen, **settings, **network, "port": str(number)})
             host = str(sockets) if port is None else "127.0.0.1"
             target = Target(host=host, port=number, database="postgres", user=SUPERUSER, password=SecretStr(password))
@@ -255,10 +255,3 @@ def _log(folder: Path) -> str:
     """The last words of a server, without their time stamps."""
     lines = (folder / "server.log").read_text(errors="replace").splitlines()
     return "; ".join(re.sub(r"^[\d: .-]+[A-Z]+ \[\d+\] ", "", line) for line in lines[-4:])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
