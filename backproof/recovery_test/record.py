@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from backproof.measures import Forecast as Forecast
+from backproof.measures import Measure as Measure
 from backproof.records import Record, Timing
 
 Status = Literal["pass", "fail", "not run"]
@@ -53,17 +55,6 @@ class Issue(Record):
     due_at: datetime
 
 
-class Measure(Record):
-    """One measured restoration: what a trend and a forecast are drawn from."""
-
-    at: datetime
-    kind: Literal["recovery test", "verification", "recovery"]
-    live_bytes: int
-    """Of the database that was backed up."""
-    seconds: float
-    """Of the whole recovery; of a verification, what of it a recovery would take as well."""
-
-
 class DataLoss(Record):
     """How much a disaster would have lost at worst, over the quarter: ages of the newest proven backup."""
 
@@ -74,35 +65,6 @@ class DataLoss(Record):
     typical_seconds: float | None
     """The age that half of the time was not exceeded."""
     objective_seconds: float
-
-
-class Forecast(Record):
-    """When a recovery will take longer than promised, as far as history tells."""
-
-    known: bool
-    why_not: str = ""
-    """Where it can't be known: what is lacking."""
-    seconds_now: float | None = None
-    """Expected of a recovery of the size at the end of history."""
-    seconds_low: float | None = None
-    seconds_high: float | None = None
-    """Between these a recovery now ends nine times of ten."""
-    fixed_seconds: float | None = None
-    seconds_per_gigabyte: float | None = None
-    """Of 10⁹ bytes."""
-    growth_bytes_per_day: float | None = None
-    outgrown_at: datetime | None = None
-    """When the objective is missed as a rule; None: not within ten years."""
-    outgrown_earliest: datetime | None = None
-    outgrown_latest: datetime | None = None
-    """Between these nine times of ten; None: not within ten years."""
-    points: int = 0
-    """So many measures it stands on."""
-
-    @property
-    def warns(self) -> bool:
-        """Whether there is a day on which the objective is missed."""
-        return self.outgrown_at is not None or self.outgrown_earliest is not None
 
 
 class Cited(Record):
