@@ -12,6 +12,7 @@ import pymysql
 import pytest
 from pydantic import SecretStr
 
+from backproof import subprocesses
 from backproof.engines.mysql import dumptool, patience
 from backproof.engines.mysql.connect import message, scrubbed, translate
 from backproof.engines.mysql.globals import account
@@ -331,3 +332,8 @@ def test_what_is_read_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             patient.nudge()
         assert len(patient._held) <= 40
         assert io.BytesIO(patient.read(2000)).getbuffer().nbytes == 1000
+
+
+def test_what_makes_the_tool_write_more_at_once_is_understood_by_this_machine() -> None:
+    ended = subprocesses.run(["seq", "3"], deadline_seconds=60, env=dumptool.ENVIRONMENT)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"1\n2\n3\n", "")
