@@ -88,7 +88,7 @@ def line(x: Numbers, y: Numbers, other: NDArray[np.bool_] | None = None, rising:
         x: at least two different numbers.
         y: as many, positive.
         other: which of them were measured in another way, that gives a constant share more or less; the line is of
-            those that were not. Looked at where there are enough of both.
+            those that were not. Looked at from four measures on.
         rising: neither intercept nor slope can be below nothing.
     """
     scale = float(np.abs(x).max())
@@ -96,7 +96,7 @@ def line(x: Numbers, y: Numbers, other: NDArray[np.bool_] | None = None, rising:
     start = _through_the_middle(x, y)
     kept = _not_far_off(np.log(y / _positive(start[0] + start[1] * x, y)), other)
     x, y, other = x[kept], y[kept], None if other is None else other[kept]
-    columns = 3 if other is not None and other.any() and not other.all() and len(x) >= 5 else 2
+    columns = 3 if other is not None and other.any() and not other.all() and len(x) > 3 else 2
     more = np.zeros(len(x)) if other is None or columns == 2 else other.astype(float)
     shift, (intercept, slope) = 0.0, start
     for _ in range(_ROUNDS):

@@ -34,7 +34,7 @@ def expected(history: Sequence[Measure], live_bytes: int) -> Expected | None:
     known = _usable(history)
     if not known or live_bytes <= 0:
         return None
-    if len(known) >= _ENOUGH and _differ(known):
+    if len(known) > len({each.kind == "verification" for each in known}) + 1 and _differ(known):
         of_size = _of_size(known)
         return _within(of_size, live_bytes, "size", len(known))
     whole = [each for each in known if each.kind != "verification"] or known
@@ -99,6 +99,8 @@ def _lacking(known: Sequence[Measure], live_bytes: int) -> str:
             len(known), f"{len(known)} restorations were measured"
         )
         return f"{count}, and it takes {_ENOUGH} or more, of different sizes, to see a trend"
+    if len(known) == _ENOUGH and len({each.kind == "verification" for each in known}) > 1:
+        return "recoveries and verifications were measured, too few of them to tell what one takes more than the other"
     if known[-1].at - known[0].at < timedelta(days=1):
         return "all restorations were measured within one day: how the database grows can't be seen yet"
     if not _differ(known):

@@ -22,6 +22,8 @@ _ENTRY = re.compile(
     re.ASCII,
 )
 
+_REPORT = re.compile(rf"[a-z0-9][a-z0-9-]{{0,62}}/recovery/{_ID.pattern}\.report\.json", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class EntryName:
@@ -73,3 +75,8 @@ def parse_entry(key: str) -> EntryName | None:
 def report_key(plan: str, recovery: str) -> str:
     """Where the report of a recovery lies."""
     return f"{prefix(plan)}{recovery}.report.json"
+
+
+def is_report(key: str) -> bool:
+    """Whether a key of a plan's recoveries is that of a report."""
+    return _REPORT.fullmatch(key) is not None

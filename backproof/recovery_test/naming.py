@@ -74,3 +74,9 @@ def parse(key: str) -> TestName | None:
     """What a key names, or None where it is none of a recovery test's; the inverse of ``key``."""
     match = _KEY.fullmatch(key)
     return TestName(*match.groups()) if match else None
+
+
+def is_report(key: str) -> bool:
+    """Whether a key is that of a test's signed report."""
+    name = parse(key)
+    return name is not None and name.part == REPORT_JSON
