@@ -1,0 +1,150 @@
+"""What recovery tests have found: open until somebody closes it, by a signed document in every store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from backproof.catalog import document
+from backproof.errors import AlreadyExists, BackproofError, ConfigurationError, NotFound
+from backproof.fleet import Fleet
+from backproof.records import Record
+from backproof.recovery_test.naming import TestName, closed, key
+from backproof.recovery_test.record import Issue, RecoveryTest
+from backproof.reports.catalogue import Held, records, shelf
+
+
+class ClosedIssue(Record):
+    """How an issue was closed. Signed; it lies beside the report that found it, in every store."""
+
+    format: Literal[1] = 1
+    plan: str
+    test: str
+    """The test that found it."""
+    issue: str
+    what: str
+    how: str
+    """In the words of whoever closed it."""
+    by: str
+    closed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Issues:
+    """All that recovery tests of a plan have found."""
+
+    open: tuple[Issue, ...]
+    """By due date."""
+    closed: tuple[ClosedIssue, ...]
+    found_by: dict[str, str]
+    """Issue to the test that found it."""
+    doubts: tuple[str, ...]
+    """Stores and documents that could not be read, a sentence each."""
+
+
+def open_issues(fleet: Fleet, plan: str) -> tuple[Issue, ...]:
+    """What recovery tests of a plan have found and nobody has closed, by due date. What can't be read counts as open.
+
+    Raises:
+        BackproofError: no store of the plan could be asked.
+    """
+    return issues(fleet, plan).open
+
+
+def issues(fleet: Fleet, plan: str) -> Issues:
+    """Open and closed, read from the reports in the stores.
+
+    Raises:
+        BackproofError: no store of the plan could be asked.
+    """
+    held = shelf(fleet, [plan])
+    doubts = list(held.doubts)
+    found: dict[str, Issue] = {}
+    found_by: dict[str, str] = {}
+    for each, record in records(fleet, held.reports):
+        if isinstance(record, RecoveryTest):
+            for issue in record.issues:
+                found[issue.id], found_by[issue.id] = issue, record.test
+            for issue in record.still_open:  # of a report that is gone, perhaps
+                found.setdefault(issue.id, issue)
+                found_by.setdefault(issue.id, record.test)
+        else:
+            doubts.append(f"the report {each.test} of {plan} can't be read: {record.fact}")
+    ended = {each.issue: each for held_test in held.tests for each in _closed(fleet, held_test)}
+    still = sorted((each for each in found.values() if each.id not in ended), key=lambda each: (each.due_at, each.id))
+    return Issues(tuple(still), tuple(ended[issue] for issue in sorted(ended)), found_by, tuple(doubts))
+
+
+def close(fleet: Fleet, plan: str, issue: str, how: str, by: str, at: datetime) -> tuple[ClosedIssue, list[str]]:
+    """Close an issue, once, in every store of the plan that takes it.
+
+    Args:
+        fleet: where the plan is found.
+        plan: whose issue it is.
+        issue: its id, such as ``2026-01-1``.
+        how: what was done.
+        by: who says so.
+        at: now, aware UTC.
+
+    Returns:
+        What was written, and a sentence for each store that has it not.
+
+    Raises:
+        NotFound: no open issue has this id.
+        AlreadyExists: it was closed before.
+        ConfigurationError: nothing is said of how.
+        BackproofError: no store took it.
+    """
+    if not how.strip():
+        raise ConfigurationError("nothing is said of how the issue was closed", 'Say it: --how "…".')
+    known = issues(fleet, plan)
+    for each in known.closed:
+        if each.issue == issue:
+            raise AlreadyExists(
+                f"issue {issue} of {plan} was closed by {each.by}: {each.how}", "Nothing is left to do."
+            )
+    meant = next((each for each in known.open if each.id == issue), None)
+    if meant is None:
+        names = ", ".join(each.id for each in known.open)
+        raise NotFound(f"plan {plan} has no open issue {issue}", f"There are: {names}." if names else "It has none.")
+    ended = ClosedIssue(
+        plan=plan,
+        test=known.found_by[issue],
+        issue=issue,
+        what=meant.what,
+        how=" ".join(how.split()),
+        by=by,
+        closed_at=at,
+    )
+    return ended, _write(fleet, ended)
+
+
+def _write(fleet: Fleet, ended: ClosedIssue) -> list[str]:
+    place, signed = key(TestName(ended.plan, ended.test, closed(ended.issue))), fleet.signer.sign(ended)
+    refused: list[tuple[str, BackproofError]] = []
+    stores = fleet.stores(ended.plan)
+    for store in stores:
+        try:
+            store.put(place, [signed], len(signed))
+        except AlreadyExists:
+            continue  # by somebody else in this moment
+        except BackproofError as error:
+            refused.append((store.name, error))
+    if len(refused) == len(stores):
+        raise refused[0][1]
+    return [f"store {name} does not know that {ended.issue} is closed: {error.fact}" for name, error in refused]
+
+
+def _closed(fleet: Fleet, held: Held) -> Iterator[ClosedIssue]:
+    for part, stores in held.parts.items():
+        if not part.startswith("closed-"):
+            continue
+        for store in stores:
+            place = key(TestName(held.plan, held.test, part))
+            try:
+                found = fleet.signer.verify(document(fleet.store(store), place), ClosedIssue)
+            except BackproofError:
+                continue  # open, until a document is read that says otherwise
+            if (found.plan, found.test, closed(found.issue)) == (held.plan, held.test, part):
+                yield found
+                break

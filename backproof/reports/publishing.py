@@ -1,0 +1,35 @@
+"""Bring a report into every store of its plan, once."""
+
+from collections.abc import Iterator
+
+from backproof.errors import AlreadyExists, BackproofError
+from backproof.fleet import Fleet
+from backproof.recovery_test.naming import TestName, key
+from backproof.recovery_test.record import RecoveryTest
+from backproof.reports.drawing import drawn
+from backproof.stores import Store
+
+
+def publish(fleet: Fleet, record: RecoveryTest) -> list[str]:
+    """Draw a recovery test's report and write it, as HTML, PDF and JSON, into every store of the plan that takes it.
+
+    The JSON is written last: a report exists in a store once that is there. What is there already stays as it is.
+
+    Returns:
+        A sentence for each store that lacks any of it.
+    """
+    documents = drawn(record, fleet.signer)
+    return [
+        sentence for store in fleet.stores(record.plan) for sentence in _put(store, record.plan, record.test, documents)
+    ]
+
+
+def _put(store: Store, plan: str, test: str, documents: dict[str, bytes]) -> Iterator[str]:
+    try:
+        for part, document in documents.items():
+            try:
+                store.put(key(TestName(plan, test, part)), [document], len(document))
+            except AlreadyExists:
+                continue
+    except BackproofError as error:
+        yield f"store {store.name} has no report of {test}, or not all of it: {error.fact}"
