@@ -15,6 +15,8 @@ from backproof import fitting
 from backproof.fitting import Curve, Line, Numbers
 from backproof.measures import Expected, Forecast, Measure
 
+TWO_QUARTERS = timedelta(days=182)
+
 _A_DAY = 86_400.0
 _TEN_YEARS = 3652
 _ENOUGH = 3
@@ -87,6 +89,11 @@ def forecast(history: Sequence[Measure], objective: timedelta, live_bytes: int, 
         outgrown_latest=_day(now, latest),
         points=len(known),
     )
+
+
+def soon(found: Forecast, now: datetime) -> bool:
+    """Whether the objective is outgrown within two quarters, as a rule."""
+    return found.outgrown_at is not None and found.outgrown_at <= now + TWO_QUARTERS
 
 
 def _usable(history: Sequence[Measure]) -> list[Measure]:

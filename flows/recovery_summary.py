@@ -24,7 +24,7 @@ def proposal_summary(found: Proposed) -> str:
         ("taken at", f"{found.taken_at:%Y-%m-%d %H:%M:%S} UTC, {'proven' if found.proven else '**not proven**'}"),
         ("would be lost", f"what was written in the last **{words.duration(found.loses_seconds)}**"),
         ("size", f"{words.size(found.plain_bytes)} of SQL"),
-        ("restore takes", f"{expected}, from {', '.join(found.stores)}"),
+        ("takes", f"{expected}, from {', '.join(found.stores)}"),
         ("how", found.mode),
     ]
     return document(

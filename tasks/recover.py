@@ -80,7 +80,9 @@ def as_task(recovery: Recovery, one: Step) -> None:
             perform(recovery, one)
             return
         plan = recovery.plan
-        with progress(f"{plan}-recovery-restore", f"restoring {plan}", recovery.manifest().plain_bytes) as reported:
+        ends = recovery.expected_end
+        what = f"restoring {plan}" + (f" (all of it should end about {ends:%H:%M} UTC)" if ends else "")
+        with progress(f"{plan}-recovery-restore", what, recovery.manifest().plain_bytes) as reported:
             perform(replace(recovery, around=replace(recovery.around, progress=reported)), one)
 
     Task(

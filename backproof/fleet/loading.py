@@ -18,7 +18,8 @@ from backproof.fleet.whole import FleetSpec, nearest
 SpecT = TypeVar("SpecT", bound=Spec)
 
 _STORES: dict[str, type[Spec]] = {"local": LocalStoreSpec, "s3": S3StoreSpec}
-_KINDS: dict[str, dict[str, type[Spec]]] = {"stores": _STORES, "notifications": _NOTIFICATIONS}
+KINDS: dict[str, dict[str, type[Spec]]] = {"stores": _STORES, "notifications": _NOTIFICATIONS}
+"""Of parts whose things are of several kinds: the word after ``type`` to its spec."""
 _PARTS: dict[str, type[Spec]] = {
     "keys": KeyRingSpec,
     "credentials": CredentialsSpec,
@@ -52,7 +53,7 @@ def parse(text: str, environment: Mapping[str, str], path: Path) -> FleetSpec:
     whole = dict(raw)
     for part, model in _PARTS.items():
         whole[part] = _specs(raw.get(part), part, lambda _, model=model: model, context, problems)
-    for part, kinds in _KINDS.items():
+    for part, kinds in KINDS.items():
         whole[part] = _specs(raw.get(part), part, lambda raw, kinds=kinds: _kind(raw, kinds), context, problems)
     if not problems:
         fleet = _spec(FleetSpec, whole, "", context, problems)
@@ -139,7 +140,7 @@ def _named(
 
 
 def _first_field(part: str) -> str:
-    return "type" if part in _KINDS else next(iter(_PARTS[part].model_fields))
+    return "type" if part in KINDS else next(iter(_PARTS[part].model_fields))
 
 
 def _spec(

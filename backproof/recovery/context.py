@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +59,8 @@ class Request(Record):
     """As a person names them; of modes that are about some tables."""
     key: tuple[str, ...] = ()
     """Columns that say which rows are the same one."""
+    expected_seconds: float | None = None
+    """How long it was said to take; None: nothing had been measured."""
     accept_orphans: bool = False
     fire_triggers: bool = False
 
@@ -135,6 +137,12 @@ class Recovery:
         store = str(self.journal.facts("check")["store"])
         manifest, _ = catalog.manifest(self.fleet, self.plan, self.request.backup, store)
         return catalog.open_archive(self.fleet, manifest, store)
+
+    @property
+    def expected_end(self) -> datetime | None:
+        """When it should have ended, by what was measured before; None: nobody knows."""
+        takes = self.request.expected_seconds
+        return None if takes is None else self.stamp() + timedelta(seconds=takes)
 
     def stamp(self) -> datetime:
         """When it was opened."""

@@ -33,7 +33,7 @@ _AT_ONCE = 4
 Place = TypeVar("Place")
 Found = TypeVar("Found")
 
-_IN_A_RECOVERY = ("check the copy", "restore", "checks")
+IN_A_RECOVERY = ("check the copy", "restore", "checks")
 """Phases of a proof that a recovery has as well."""
 
 
@@ -116,10 +116,10 @@ def _taken(held: Held) -> datetime:
 
 
 def _verified(fleet: Fleet, held: Held) -> Measure | None:
-    proof, manifest = _proof(fleet, held), _manifest(fleet, held)
+    proof, manifest = newest_proof(fleet, held), _manifest(fleet, held)
     if proof is None or manifest is None:
         return None
-    seconds = sum(each.elapsed_seconds for each in proof.timings if each.phase in _IN_A_RECOVERY)
+    seconds = sum(each.elapsed_seconds for each in proof.timings if each.phase in IN_A_RECOVERY)
     if not any(each.phase == "restore" for each in proof.timings) or not seconds:
         return None
     return Measure(
@@ -145,8 +145,8 @@ def _manifest(fleet: Fleet, held: Held) -> Manifest | None:
     return _first(held.having(MANIFEST), lambda store: read_manifest(fleet.store(store), held.name, fleet.signer))
 
 
-def _proof(fleet: Fleet, held: Held) -> Proof | None:
-    """The newest that passed."""
+def newest_proof(fleet: Fleet, held: Held) -> Proof | None:
+    """The newest proof of a backup that passed, and that counts."""
     passed = [
         (name.part.finished_at, store, name)
         for store, parts in held.places().items()

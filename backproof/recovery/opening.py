@@ -6,17 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backproof import catalog
-from backproof.errors import BackproofError, ConfigurationError, NotFound, Obstructed
+from backproof.errors import ConfigurationError, NotFound, Obstructed
 from backproof.fleet import Fleet
-from backproof.naming import MANIFEST, Name, ProofPart
 from backproof.records import Backup, Manifest, Obstacle, Target
 from backproof.recovery.context import Mode, Recovery, Request, Surroundings, places
 from backproof.recovery.journal import WHOLE, JournalEntry, journals, opened
+from backproof.recovery.measured import expected
 from backproof.recovery.naming import recovery_id
 from backproof.selection import LATEST, select
-
-_MEASURED = 5
-"""So many of the newest proofs say how fast this plan's backups restore."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Proposal:
     loses: timedelta
     """What was written in the time since the backup would not be there."""
     expected: timedelta | None
-    """How long the restore takes, by what proofs measured; None: none was."""
+    """How long the recovery takes, by what was measured; None: nothing was."""
     obstacles: tuple[Obstacle, ...]
     passed_over: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -81,6 +78,7 @@ def propose(
         raise NotFound(f"{where} a whole copy of {selected.backup.id}", known)
     manifest, _ = catalog.manifest(fleet, plan, selected.backup.id)
     engine, live = fleet.engine(plan), fleet.restorer(plan)
+    takes = expected(fleet, plan, manifest, now)
     doubts = [f"store {name} could not be asked: {error.fact}" for name, error in listing.unreachable]
     return Proposal(
         plan=plan,
@@ -91,7 +89,7 @@ def propose(
         live=live,
         lost=not engine.exists(live),
         loses=max(timedelta(), now - selected.backup.taken_at),
-        expected=expected(fleet, listing.backups, manifest),
+        expected=None if takes is None else timedelta(seconds=takes.seconds),
         obstacles=tuple(engine.obstacles(live)),
         passed_over=selected.passed_over,
         warnings=(*selected.warnings, *doubts, *_warnings(fleet, plan, mode)),
@@ -157,6 +155,7 @@ def begin(
         no_safety_backup=no_safety_backup,
         create_missing_roles=create_missing_roles,
         accept_mentions=accept_mentions,
+        expected_seconds=None if proposal.expected is None else round(proposal.expected.total_seconds(), 3),
         **more,
     )
     first = JournalEntry(
@@ -169,33 +168,6 @@ def begin(
         facts=request.model_dump(mode="json"),
     )
     return Recovery(fleet, opened(where, fleet.signer, first, around.now), around)
-
-
-def expected(fleet: Fleet, backups: Sequence[Backup], manifest: Manifest) -> timedelta | None:
-    """How long a restore takes, at the rate at which proofs have restored; None: nobody has measured."""
-    rates = []
-    newest_first = sorted(backups, key=lambda each: each.taken_at, reverse=True)
-    for backup in [each for each in newest_first if each.proven_at is not None][:_MEASURED]:
-        rates += _rates(fleet, backup)
-    return timedelta(seconds=manifest.plain_bytes / sorted(rates)[len(rates) // 2]) if rates else None
-
-
-def _rates(fleet: Fleet, backup: Backup) -> list[float]:
-    """Plain bytes restored a second, by the newest proof that can be read."""
-    name = Name(backup.plan, backup.kind, backup.taken_at, MANIFEST)
-    for copy in backup.copies:
-        for at, verdict in sorted(copy.proofs, reverse=True):
-            try:
-                part = name.with_part(ProofPart(at, verdict))
-                proof = catalog.read_proof(fleet.store(copy.store), part, fleet.signer)
-            except BackproofError:
-                continue
-            return [
-                each.bytes / each.elapsed_seconds
-                for each in proof.timings
-                if each.phase == "restore" and each.bytes and each.elapsed_seconds
-            ]
-    return []
 
 
 def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> set[str]:

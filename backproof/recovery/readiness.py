@@ -8,12 +8,13 @@ from backproof import catalog
 from backproof.errors import BackproofError
 from backproof.findings import failed, missing, ok, warning
 from backproof.fleet import Fleet
+from backproof.measures import Expected
 from backproof.operations import restore
 from backproof.operations.preflight import STORE_SHARE, key_findings, scratch_room, worded
 from backproof.records import Backup, Finding, Manifest
 from backproof.recovery.context import places
 from backproof.recovery.journal import journals
-from backproof.recovery.opening import expected
+from backproof.recovery.measured import expected
 from backproof.recovery.report import objective
 from backproof.selection import Selection, select
 from backproof.stores import Store
@@ -29,7 +30,7 @@ class Readiness:
     backup: Backup | None
     """What would be recovered; None: there is no proven backup."""
     expected: timedelta | None
-    """How long the restore would take, by what proofs measured; None: none was."""
+    """How long a recovery would take, by what was measured; None: nothing was."""
     objective: timedelta | None
     """How long a recovery may take."""
     findings: tuple[Finding, ...]
@@ -81,9 +82,10 @@ def look(fleet: Fleet, plan: str, local: Store, now: datetime) -> Readiness:
             found += check(asked)
         except BackproofError as error:
             found.append(failed(check.__name__.strip("_").replace("_", " "), error))
-    takes = expected(fleet, listing.backups, manifest)
+    takes = expected(fleet, plan, manifest, now)
     may = objective(manifest.database.live_bytes, fleet.plan(plan).objectives.rto)
-    return Readiness(plan, chosen.backup, takes, may, (*found, _time(takes, may)))
+    about = None if takes is None else timedelta(seconds=takes.seconds)
+    return Readiness(plan, chosen.backup, about, may, (*found, _time(takes, may)))
 
 
 def _server(fleet: Fleet, plan: str) -> Finding | bool:
@@ -219,17 +221,24 @@ def _application(asked: _Asked) -> Iterator[Finding]:
         yield warning("people", "nobody is told of a recovery", "Name them in notify.failure.")
 
 
-def _time(takes: timedelta | None, may: timedelta) -> Finding:
+def _time(takes: Expected | None, may: timedelta) -> Finding:
     if takes is None:
-        return warning("time", "not known: no proof has measured a restore", "`backproof verify` measures one.")
-    found = f"about {_span(takes)} for the restore, the objective is {_span(may)}"
-    if takes > may:
+        return warning("time", "not known: nobody has measured a restoration", "`backproof verify` measures one.")
+    found = f"about {_seconds(takes.seconds)}"
+    if takes.seconds_low is not None and takes.seconds_high is not None:
+        found += f", nine times of ten {_seconds(takes.seconds_low)} to {_seconds(takes.seconds_high)}"
+    found += f"; the objective is {_span(may)}"
+    if takes.seconds > may.total_seconds():
         return warning("time", found, "Use a faster server, restore fewer bytes, or promise less (objectives.rto).")
     return ok("time", found)
 
 
 def _as_warning(finding: Finding) -> Finding:
     return finding.model_copy(update={"status": "warning"}) if finding.status == "failed" else finding
+
+
+def _seconds(seconds: float) -> str:
+    return _span(timedelta(seconds=seconds))
 
 
 def _span(span: timedelta) -> str:

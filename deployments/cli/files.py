@@ -41,6 +41,23 @@ def write_once(path: Path, content: bytes, mode: int) -> None:
         raise _refused(path, error) from None
 
 
+def write_over(path: Path, text: str) -> None:
+    """Write a public file, in one step: over an earlier one, of which all or nothing is left.
+
+    Raises:
+        Permanent: the file can't be written; the earlier one is as it was.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from None
+
+
 def private_folder(path: Path) -> None:
     """Make a folder only its owner may enter; one that exists stays as it is."""
     try:

@@ -53,7 +53,7 @@ def _say(found: "Readiness") -> None:
         speaking.say(f"Plan {found.plan} could NOT be recovered now: see what FAILED.")
         return
     takes = (
-        f"the restore takes about {span(found.expected.total_seconds())}" if found.expected else "nobody has measured"
+        f"it takes about {span(found.expected.total_seconds())}" if found.expected else "nobody has measured how long"
     )
     speaking.say(
         f"Plan {found.plan} could be recovered now, to what it was {moment(found.backup.taken_at)} UTC; {takes}."

@@ -100,6 +100,8 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
             accept_orphans=asked["accept_orphans"],
         )
         speaking.note(f"{recovery.journal.recovery} has begun; if this ends, `backproof recover --resume` goes on.")
+        if ends := recovery.expected_end:
+            speaking.note(f"By what was measured before, it should end about {moment(ends)} UTC.")
         ended = _carried_out(session, recovery)
         recovering_tables.say_replaced(recovery)
         return ended

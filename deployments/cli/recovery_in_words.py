@@ -43,7 +43,7 @@ def say_proposal(proposal: "Proposal") -> None:
         "With": f"{backup.id} ({backup.kind}), taken {moment(backup.taken_at)} UTC, {proven}",
         "Lost": f"what was written in the last {span(proposal.loses.total_seconds())}",
         "Size": f"{size(manifest.plain_bytes)} of SQL, {several(len(manifest.tables), 'table')}",
-        "Restore": f"{expected}, from {', '.join(proposal.stores)}",
+        "Takes": f"{expected}, from {', '.join(proposal.stores)}",
     }
     width = max(map(len, lines))
     for name, value in lines.items():

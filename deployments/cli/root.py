@@ -39,6 +39,8 @@ _COMMANDS = {
     "restore": "restoring",
     "export": "restoring",
     "ready": "ready",
+    "estimate": "estimate",
+    "runbook": "runbook",
     "diff": "tables",
     "salvage": "tables",
     "recover": "recovering",
