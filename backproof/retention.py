@@ -1,8 +1,9 @@
 """Which backups of a plan are kept, which are to be deleted, and why. Pure: no store, no clock, no deed.
 
 A backup is kept while it is pinned, needed, or younger than its kind's period. What is past its period is kept all the
-same where it is one of the last proven backups of the plan, or its newest backup at all. And where something is wrong
-with what is known, nothing is deleted: ``Decision.refused`` says what.
+same where it is one of the last proven backups of the plan, or its newest backup at all. Safety backups hold what a
+recovery was to undo: as many proven backups are kept of the other kinds alone. And where something is wrong with what
+is known, nothing is deleted: ``Decision.refused`` says what.
 
 A period of whole years ends on the same day of a later year, so that no leap day shortens it; a backup of 29 February
 is then kept until 1 March. ``365d`` and ``1y`` are one period.
@@ -104,9 +105,10 @@ def decide(
     Args:
         backups: all that exist of a single plan, over all of its stores, in any order.
         policy: how long each kind is kept.
-        minimum_proven: so many of the newest proven backups are kept whatever their age; 1 at least.
+        minimum_proven: so many of the newest proven backups are kept whatever their age, and so many that are no safety
+            backups; 1 at least.
         now: timezone-aware UTC.
-        proven: those that are proven by a proof whose signature holds; the ``minimum_proven`` newest are enough. Where
+        proven: those that are proven by a proof whose signature holds, of the newest until they are ``enough``. Where
             nothing is ``due`` nobody needs to look for them.
         needed: backup's id to why it must stay for now: a recovery under way.
         skews: store's name to how far its clock is ahead of this machine's.
@@ -125,10 +127,13 @@ def decide(
     newest_first = sorted(backups, key=_MOMENT, reverse=True)
     fates = list(_by_period(newest_first, policy, now, needed or {}))
     floor = max(1, minimum_proven)
-    spared = [(each.kind, each.id) for each in sorted(proven, key=_MOMENT, reverse=True)[:floor]]
+    last = sorted(proven, key=_MOMENT, reverse=True)
+    counted = [each for each in last if _counts(each)][:floor]
+    spared = [(each.kind, each.id) for each in (*last[:floor], *counted)]
     refused = [*_wrong_clocks(newest_first, now, skews or {}), *doubts]
-    if len(spared) < floor and any(not fate.keep for fate in fates):
-        refused.append(f"of its backups {len(spared)} are proven, and the plan keeps {floor} of these at least")
+    if not enough(counted, floor) and any(not fate.keep for fate in fates):
+        known = f"of its backups {len(counted)} are proven, safety backups aside"
+        refused.append(f"{known}, and the plan keeps {floor} of these at least")
     for number, fate in enumerate(fates):
         if not fate.keep:
             fates[number] = _spared(fate, number, spared, bool(refused))
@@ -140,6 +145,15 @@ def due(
 ) -> Iterator[Candidate]:
     """Those past their period that nobody has pinned and nothing needs, in the order in which they were given."""
     return (fate.backup for fate in _by_period(backups, policy, now, needed or {}) if not fate.keep)
+
+
+def enough(proven: Iterable[Candidate], minimum_proven: int) -> bool:
+    """Whether so many are proven as must be kept: of those that no recovery has taken."""
+    return sum(map(_counts, proven)) >= max(1, minimum_proven)
+
+
+def _counts(backup: Candidate) -> bool:
+    return backup.kind != "safety"
 
 
 def _by_period(

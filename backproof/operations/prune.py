@@ -163,7 +163,7 @@ def _candidate(fleet: Fleet, held: Held) -> Candidate:
     return Candidate(held.plan, held.kind, held.id, held.taken_at, why)
 
 
-def _newest_proven(fleet: Fleet, hinted: Iterable[tuple[Held, Candidate]], enough: int) -> list[Candidate]:
+def _newest_proven(fleet: Fleet, hinted: Iterable[tuple[Held, Candidate]], minimum: int) -> list[Candidate]:
     """The newest that are proven, until there are enough.
 
     Raises:
@@ -175,9 +175,9 @@ def _newest_proven(fleet: Fleet, hinted: Iterable[tuple[Held, Candidate]], enoug
         return backup is not None and backup.proven_at is not None
 
     found: list[Candidate] = []
-    for batch in _batches(hinted, enough):
+    for batch in _batches(hinted, minimum):
         found += [pair[1] for pair, proven in zip(batch, _each(is_proven, batch), strict=True) if proven]
-        if len(found) >= enough:
+        if retention.enough(found, minimum):
             break
     return found
 

@@ -30,7 +30,9 @@ def stand(fleet: Fleet, plan: str, first_applied: datetime, now: Now = utc_now) 
 def newest_proven(
     fleet: Fleet, plan: str, now: Now = utc_now, down: dict[str, BackproofError] | None = None
 ) -> tuple[Backup | None, tuple[str, ...]]:
-    """A plan's newest proven backup that is not from the future, and a sentence for whatever could not be read.
+    """A plan's newest proven backup that counts, and a sentence for whatever could not be read.
+
+    None counts that is from the future, and no safety backup: it holds what a recovery was to undo.
 
     Args:
         fleet: where the plan is found.
@@ -53,7 +55,7 @@ def newest_proven(
 
 
 def seen(fleet: Fleet, plan: str, now: datetime, down: dict[str, BackproofError] | None = None) -> Seen:
-    """What a plan's stores show.
+    """What a plan's stores show, safety backups aside.
 
     Args:
         fleet: where the plan is found.
@@ -68,7 +70,7 @@ def seen(fleet: Fleet, plan: str, now: datetime, down: dict[str, BackproofError]
     unreachable = down | held.unlisted
     committed = sorted((each for each in held.found if each.committed), key=lambda each: each.taken_at, reverse=True)
     until = now + CLOCK_SKEW
-    past = [each for each in committed if each.taken_at <= until]
+    past = [each for each in committed if each.taken_at <= until and each.kind != "safety"]
     backups, unread = _newest(fleet, past)
     return Seen(
         backups=backups,

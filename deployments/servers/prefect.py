@@ -45,6 +45,7 @@ _SERVER = _QUIET | {
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "deployments.servers.ordering",  # messages come at once after a restart
+    "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "deployments.servers.messaging",  # and once
     # Else a restart forgets which runs are under way, and ends them (docs/decisions/012).
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_SERVER_UI_V2_ENABLED": "false",  # saving a block there, nothing changed, destroys what it refers to

@@ -1,11 +1,8 @@
 """Prefect's server on PostgreSQL, as docs/many-machines.md has it: a fleet is applied and scheduled there."""
 
-import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 import yaml
@@ -14,7 +11,7 @@ from backproof.fleet import parse
 from backproof.records import Target
 from deployments.servers import prefect
 from tests.support.fleets import key
-from tests.support.postgres_fixtures import execute
+from tests.support.postgres_fixtures import FreshDatabase, execute, prefect_url
 from tests.support.prefect_fixtures import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -23,12 +20,9 @@ CANARY = "canary-of-the-database"
 
 
 @pytest.fixture
-def database(postgres15: Target) -> Iterator[Target]:
+def database(postgres15: Target, fresh_database: FreshDatabase) -> Target:
     """An empty one for Prefect alone."""
-    target = postgres15.to(f"prefect_{os.getpid()}")
-    execute(postgres15, f"CREATE DATABASE {target.database}")
-    yield target
-    execute(postgres15, f"DROP DATABASE {target.database} WITH (FORCE)")
+    return fresh_database(postgres15)
 
 
 def test_a_fleet_is_applied_twice_and_scheduled_on_postgresql(database: Target, tmp_path: Path) -> None:
@@ -37,9 +31,6 @@ def test_a_fleet_is_applied_twice_and_scheduled_on_postgresql(database: Target, 
 
     from deployments.apply import carry_out, outlook
 
-    secret = database.password.get_secret_value() if database.password else ""
-    login, place = f"{database.user}:{quote(secret)}", f"host={quote(database.host, safe='')}&port={database.port}"
-    url = f"postgresql+asyncpg://{login}@/{database.database}?{place}"
     described: dict[str, Any] = {
         "fleet": "large",
         "signing": {"private_key": key()},
@@ -52,7 +43,7 @@ def test_a_fleet_is_applied_twice_and_scheduled_on_postgresql(database: Target, 
     }
     spec = parse(yaml.safe_dump(described), {}, tmp_path / "fleet.yaml")
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        settings = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
+        settings = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_url(database)}
         process, server = prefect.launch(tmp_path / "home", listening, prefect.as_long_as_us(), None, settings)
     try:
         server.wait_until_ready(240)

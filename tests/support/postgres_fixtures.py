@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg2
 import pytest
@@ -114,6 +115,13 @@ def execute(target: Target, command: str | sql.Composable, parameters: tuple[Any
     with closing(connection(target)) as connected, connected.cursor() as cursor:
         cursor.execute(command, parameters)
         return list(cursor.fetchall()) if cursor.description else []
+
+
+def prefect_url(target: Target) -> str:
+    """What a Prefect server is given that is to keep its history there."""
+    secret = target.password.get_secret_value() if target.password else ""
+    login, place = f"{target.user}:{quote(secret)}", f"host={quote(target.host, safe='')}&port={target.port}"
+    return f"postgresql+asyncpg://{login}@/{target.database}?{place}"
 
 
 def log_of(target: Target) -> Path:

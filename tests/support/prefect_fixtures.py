@@ -56,13 +56,13 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(task, "retry_delay_seconds", [0.01])
 
 
-def eventually(found: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
+def eventually(found: Callable[[], Any], seconds: float = 60.0, what: str = "", every: float = 0.1) -> Any:
     """What ``found`` returns, once it is true; an error when that takes too long."""
     deadline = time.monotonic() + seconds
     while not (given := found()):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or found}")
-        time.sleep(0.1)
+        time.sleep(every)
     return given
 
 

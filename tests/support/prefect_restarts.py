@@ -14,6 +14,7 @@ from deployments.servers import prefect_database
 PASSWORD = "backproof:let-me-in"
 QUICK = {
     "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "deployments.servers.ordering",
+    "PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "deployments.servers.messaging",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "1",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "1",
     "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT1S",

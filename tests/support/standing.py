@@ -76,7 +76,7 @@ def backproof_up(folder: Path, given: Mapping[str, str], *options: str, secrets:
     up = Up(process, folder / "state" / "backproof" / "up", environment, folder, secrets)
     try:
         eventually(lambda: (up.folder / "server.json").exists(), 60, "no server was started")
-        up.server.wait_until_ready(120)
+        up.server.wait_until_ready(300)
         yield up
     finally:
         if process.poll() is None:

@@ -1,13 +1,10 @@
 """What became of a fleet's runs, as Prefect's database tells it, and which messages that is worth."""
 
 import re
-import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 _STATES = """
@@ -57,15 +54,13 @@ class Entered:
         return (self.run, said) if said else None
 
 
-def states(home: Path) -> list[Entered]:
+def states(ask: Callable[[str], Iterable[tuple[Any, ...]]]) -> list[Entered]:
     """Every state that a run of any deployment was ever in, in order.
 
     Args:
-        home: of the Prefect server, which need not run.
+        ask: the rows that a query of the Prefect server's database finds; the server need not run.
     """
-    with closing(sqlite3.connect(f"file:{home}/prefect.db?mode=ro", uri=True, timeout=60)) as database:
-        rows = database.execute(_STATES).fetchall()
-    return [_entered(*row) for row in rows]
+    return [_entered(*row) for row in ask(_STATES)]
 
 
 def events(entered: Iterable[Entered]) -> Counter[Event]:
@@ -86,7 +81,6 @@ def _told(message: Mapping[str, Any]) -> Event:
 
 
 def _entered(
-    run: str, name: str, deployment: str, state: str, kind: str, at: str, now: int | None, message: str | None
+    run: str, name: str, deployment: str, state: str, kind: str, at: datetime, now: bool, message: str | None
 ) -> Entered:
-    moment = datetime.fromisoformat(at).replace(tzinfo=UTC)
-    return Entered(run, name, deployment, state, kind, moment, bool(now), message or "")
+    return Entered(run, name, deployment, state, kind, at.astimezone(UTC), now, message or "")

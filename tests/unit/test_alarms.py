@@ -57,6 +57,17 @@ def test_the_stores_say_which_backup_is_the_newest_proven_one(tmp_path: Path) ->
     assert newest_proven(fleet, PLAN)[0] == newest.model_copy(update={"copies": newest.copies[:1]})
 
 
+def test_a_safety_backup_keeps_no_promise(tmp_path: Path) -> None:
+    """It holds what a recovery was to undo."""
+    fleet = built(described(NOWHERE, tmp_path), tmp_path)
+    put(fleet, days_ago(1), "safety")
+    assert newest_proven(fleet, PLAN) == (None, ())
+    proven = days_ago(3)
+    put(fleet, proven)
+    found = stand(fleet, PLAN, NOW, lambda: days_ago(0))
+    assert (found.since, found.overdue) == (proven, True)
+
+
 def test_a_backup_from_the_future_keeps_no_promise(tmp_path: Path) -> None:
     """It would for as long as the clock was wrong, and nobody would hear of anything."""
     fleet = built(described(NOWHERE, tmp_path), tmp_path)

@@ -128,6 +128,18 @@ def test_a_backup_whose_newest_proof_failed_or_that_is_whole_nowhere_is_not_one_
     assert not {broken.id, gone.id} & set(ids(fleet, "near"))
 
 
+def test_proven_safety_backups_in_any_number_do_not_stand_for_the_last_others(fleet: Fleet) -> None:
+    good = [put(fleet, days_ago(days)) for days in (50, 51)]
+    for days in (1, 2, 3, 4, 5, 6):
+        put(fleet, days_ago(days), "safety")
+    put(fleet, days_ago(52))
+    old = put(fleet, days_ago(40), "safety")
+    pruned = prune(fleet, PLAN)
+    assert {name.id for name in good} < set(ids(fleet, "near"))
+    assert len(pruned.removed) == 2
+    assert old.id not in ids(fleet, "near")
+
+
 def test_with_fewer_proven_than_the_plan_keeps_nothing_is_deleted(fleet: Fleet) -> None:
     put(fleet, days_ago(1))
     for days in (2, 40, 50):
@@ -135,7 +147,7 @@ def test_with_fewer_proven_than_the_plan_keeps_nothing_is_deleted(fleet: Fleet) 
     pruned = prune(fleet, PLAN)
     assert len(ids(fleet, "near")) == 4
     assert pruned.problems == (
-        "nothing is deleted: of its backups 1 are proven, and the plan keeps 2 of these at least",
+        "nothing is deleted: of its backups 1 are proven, safety backups aside, and the plan keeps 2 of these at least",
     )
 
 

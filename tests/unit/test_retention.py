@@ -73,10 +73,29 @@ def test_the_newest_backup_stays_though_it_was_never_proven() -> None:
     assert why(decision, newest) == "the newest backup"
 
 
+def test_the_last_proven_backups_that_no_recovery_took_stay_beside_the_last_of_all() -> None:
+    dailies = [backup(days) for days in (50, 60, 70)]
+    safety = [backup(days, "safety") for days in (40, 41, 42)]
+    decision = decide([*dailies, *safety], POLICY, 2, NOW, proven=[*dailies, *safety])
+    assert gone(decision) == [dailies[2], safety[2]]
+    assert why(decision, safety[0]) == "the newest proven backup"
+    for each in (safety[1], *dailies[:2]):
+        assert why(decision, each) == "one of the last proven backups"
+
+
+def test_with_proven_safety_backups_alone_nothing_is_deleted() -> None:
+    safety = [backup(days, "safety") for days in (40, 41, 42)]
+    decision = decide([backup(50), *safety], POLICY, 1, NOW, proven=safety)
+    assert gone(decision) == []
+    few = "of its backups 0 are proven, safety backups aside, and the plan keeps 1 of these at least"
+    assert decision.refused == (few,)
+
+
 def test_with_fewer_proven_backups_than_the_floor_nothing_is_deleted_at_all() -> None:
     decision = decided(backup(40), backup(50), proven=[backup(40)])
     assert gone(decision) == []
-    assert decision.refused == ("of its backups 1 are proven, and the plan keeps 2 of these at least",)
+    few = "of its backups 1 are proven, safety backups aside, and the plan keeps 2 of these at least"
+    assert decision.refused == (few,)
     assert why(decision, backup(50)).startswith("its period ended")
 
 

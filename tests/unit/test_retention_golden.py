@@ -22,22 +22,25 @@ LAST_DAY = FIRST_DAY + timedelta(days=399)
 LONG_GAP = (datetime(2023, 7, 1, tzinfo=UTC), datetime(2023, 10, 1, tzinfo=UTC))
 
 STORIES = {
-    "every-day": (None, None),
-    "no-proofs-for-a-quarter": (LONG_GAP, None),
-    "no-backups-for-a-quarter": (None, LONG_GAP),
+    "every-day": (None, None, None),
+    "no-proofs-for-a-quarter": (LONG_GAP, None, None),
+    "no-backups-for-a-quarter": (None, LONG_GAP, None),
+    "only-recoveries-for-a-quarter": (None, LONG_GAP, LONG_GAP),
 }
-"""Name to the days without proofs, and those without backups."""
+"""Name to the days without proofs, those without backups, and those with a recovery every ten days."""
 
 
 def story(name: str) -> Iterator[str]:
     """A line a day: what was taken, what retention at 05:00 deleted, how many there are then."""
-    unproven, untaken = STORIES[name]
+    unproven, untaken, recovering = STORIES[name]
     there: list[Candidate] = []
     proven: set[Candidate] = set()
     decision = None
     day = FIRST_DAY
     while day <= LAST_DAY:
         taken = [] if within(day, untaken) else list(takes(day))
+        if within(day, recovering) and day.day % 10 == 0:
+            taken.append(candidate("safety", day + timedelta(hours=4)))
         there += taken
         proven |= set() if within(day, unproven) else set(taken)
         decision = decide(there, RetentionSpec(), 2, day + timedelta(hours=5), proven=proven & set(there))
@@ -70,7 +73,8 @@ def line(day: datetime, taken: list[Candidate], decision: Decision, there: list[
     came = "".join(f" +{backup.kind}" for backup in taken)
     counted = Counter(backup.kind for backup in there)
     refused = f" refused: {'; '.join(decision.refused)}" if decision.refused else ""
-    return f"{day:%Y-%m-%d}{came}{gone} = {counted['daily']} daily, {counted['monthly']} monthly{refused}"
+    safety = f", {counted['safety']} safety" if counted["safety"] else ""
+    return f"{day:%Y-%m-%d}{came}{gone} = {counted['daily']} daily, {counted['monthly']} monthly{safety}{refused}"
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -89,6 +93,14 @@ def test_the_written_days_hold_what_the_policy_promises() -> None:
     assert {count for day, count in monthlies.items() if day >= "2024-02-02"} == {12}
     assert any(day.startswith("2024-02-29 +daily -daily 2024-01-30 =") for day in days)
     assert any(day.startswith("2024-03-01 +daily +monthly -monthly 2023-03-01 -daily 2024-01-31 =") for day in days)
+
+
+def test_however_many_recoveries_there_were_the_last_good_dailies_stay() -> None:
+    """Read from the file: from 20 July on two proven safety backups are newer than every daily."""
+    days = (GOLDEN / "retention-only-recoveries-for-a-quarter.txt").read_text().split("\n\n")[0].splitlines()
+    autumn = [day for day in days if "2023-08-01" <= day[:10] <= "2023-09-30"]
+    assert {day.split(" = ")[1][:19] for day in autumn} == {"2 daily, 4 monthly,"}
+    assert sum("-safety" in day for day in autumn) == 6
 
 
 if __name__ == "__main__":

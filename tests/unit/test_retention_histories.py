@@ -193,7 +193,7 @@ class Machine:
         pruned = self.judged()
         assert pruned is not None
         books = Books(self)
-        assert pruned.problems == () or len(books.proven) < 2
+        assert pruned.problems == () or len(books.counted) < 2
         if not pruned.refused:
             for name in books.there:
                 assert name in books.spared or not books.due(name), f"{name.id} should be gone"
@@ -232,7 +232,7 @@ class Machine:
         if refuses or dry_run:
             assert before == after, f"{refuses}: nothing may change"
             assert dry_run or (pruned is not None and pruned.refused)
-        if few := len(books.proven) < self.fleet.minimum_proven:
+        if few := len(books.counted) < self.fleet.minimum_proven:
             assert not gone & {stem(name) for name in books.there}
         for store in self.stores:
             for each in lost[store.name]:
@@ -288,7 +288,10 @@ class Books:
         self.there = machine.there()
         self.now = machine.now + machine.lie
         self.proven = [name for name in self.there if self._is_proven(name)]
-        self.spared = {*self.proven[-machine.fleet.minimum_proven :], *self.there[-1:]}
+        self.counted = [name for name in self.proven if name.kind != "safety"]
+        """What a recovery was to undo keeps no promise."""
+        last = slice(-machine.fleet.minimum_proven, None)
+        self.spared = {*self.proven[last], *self.counted[last], *self.there[-1:]}
         self.spared |= {name for name in self.there if stem(name) in machine.theirs}
 
     def due(self, name: Name) -> bool:
