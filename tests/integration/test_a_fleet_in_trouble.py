@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -91,7 +92,15 @@ class Service:
         return watching.states(self.ask)
 
     def wait(self, found: Callable[[], Any], what: str) -> Any:
-        return eventually(found, PATIENCE_SECONDS, what, every=1)
+        began = time.monotonic()
+        result = eventually(found, PATIENCE_SECONDS, what, every=1)
+        print(f"{datetime.now(UTC):%H:%M:%S}, after {time.monotonic() - began:.0f} s: {what}", flush=True)
+        return result
+
+    def keep_what_happened(self, folder: Path) -> None:
+        """For whoever looks for a reason."""
+        (folder / "states").write_text("\n".join(map(str, self.states())))
+        (folder / "messages").write_text("\n".join(map(str, self.hook.messages)))
 
     def begun(self, deployment: str, since: datetime) -> set[str]:
         return {
@@ -183,7 +192,9 @@ def service(postgres15: Target, postgres16: Target, mariadb: Target, tmp_path: P
         given |= {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_url(history)}
         up = stack.enter_context(backproof_up(tmp_path, given, "--limit", "8", secrets=tuple(SECRETS.values())))
         fleet = Fleet(parse(text, SECRETS, tmp_path / "fleet.yaml"))
-        yield Service(up, fleet, hook, partial(execute, history), orders, blog, *regions, temporary)
+        begun = Service(up, fleet, hook, partial(execute, history), orders, blog, *regions, temporary)
+        stack.callback(begun.keep_what_happened, tmp_path)
+        yield begun
 
 
 def test_after_ten_minutes_of_trouble_all_is_proven_all_stores_agree_and_each_event_was_told_once(
