@@ -276,7 +276,7 @@ class PlanSpec(Spec):
     retention: RetentionSpec = RetentionSpec()
     """How long backups are kept."""
     minimum_proven: int = Field(default=2, ge=1)
-    """So many of the newest proven backups are kept whatever their age."""
+    """So many of the newest proven backups are kept whatever their age, and so many that are no safety backups."""
     objectives: ObjectivesSpec = ObjectivesSpec()
     """What is promised."""
     checks: tuple[CheckSpec, ...] = ()

@@ -8,13 +8,12 @@ of its plan.
 """
 
 import os
-import random
 import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -27,7 +26,9 @@ import pytest
 import yaml
 
 from backproof import catalog
+from backproof.errors import ConnectionLost
 from backproof.fleet import Fleet, parse
+from backproof.hosts import free_ports
 from backproof.records import Target
 from backproof.scratch import workspace
 from deployments.servers import processes, seaweedfs
@@ -49,26 +50,42 @@ PLANS = ("orders", "ledger", "blog")
 EACH_MINUTE = {"daily": "* * * * *", "monthly": []}
 PATIENCE_SECONDS = 900
 """For each thing that is waited for; on a machine with little else to do none takes four minutes."""
+ATTEMPTS = 5
 AT_ONCE_SECONDS = 60
 """A message may come before the state it tells of is committed, by so long at most."""
 SECRETS = {"NIGHT_KEY": key(), "NIGHT_SIGNING_KEY": key(), "NIGHT_S3_SECRET": SECRET_KEY}
 
 
 class Region:
-    """An S3 server that comes back where it was. Its ports are none that the system gives to others meanwhile."""
+    """An S3 server that comes back where it was. Nobody else gets its ports meanwhile."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ports = _lasting_ports(8)
+        self._ports = free_ports(8)
+        self._held = ExitStack()
         self.server: S3Server
 
     def begin(self) -> None:
-        self.server = seaweedfs.start(self._folder, ACCESS_KEY, SECRET_KEY, [BUCKET], self._ports)
+        for _ in range(ATTEMPTS):  # on a very busy machine it may take longer than its starter waits
+            self._held.close()
+            with suppress(ConnectionLost):
+                self.server = seaweedfs.start(self._folder, ACCESS_KEY, SECRET_KEY, [BUCKET], self._ports)
+                return
+        raise AssertionError(f"no region on {self._ports}")
 
     def end(self) -> None:
         """Without a word."""
         self.server.process.kill()
         self.server.process.wait()
+        for port in self._ports:
+            held = self._held.enter_context(socket.socket())
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            held.bind(("127.0.0.1", port))
+
+    def close(self) -> None:
+        """For good."""
+        self._held.close()
+        self.server.stop()
 
 
 @dataclass
@@ -182,7 +199,7 @@ def service(postgres15: Target, postgres16: Target, mariadb: Target, tmp_path: P
         regions = [Region(tmp_path / name) for name in REGIONS]
         for region in regions:
             region.begin()
-            stack.callback(region.end)
+            stack.callback(region.close)
         hook = stack.enter_context(webhook())
         behind = shop.model_copy(update={"port": orders.port}), ledger, schema.model_copy(update={"port": blog.port})
         text = yaml.safe_dump(_described(behind, regions, hook.url, tmp_path), sort_keys=False)
@@ -342,18 +359,3 @@ def _described(targets: tuple[Target, ...], regions: list[Region], hook: str, fo
         "databases": databases,
         "plans": plans,
     }
-
-
-def _lasting_ports(count: int) -> list[int]:
-    """Free ports below those that the kernel gives to whoever connects or asks for any."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 30_000), 1_000):
-        with socket.socket() as trial:
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError("no ports are free")
