@@ -2,8 +2,9 @@
 
 A trigger that fires first hands its actions over, and writes down afterwards that it has. Where the database refuses to
 write ("database is locked", says SQLite on a busy machine) the server takes the event again, three times at most, and
-all triggers of the event fire again: people are told up to four times. Here an action that was handed over for an event
-is not handed over for it again.
+all triggers of the event fire again: people are told up to four times, or never where a trigger before theirs fails
+each time. Here an action that was handed over for an event is not handed over for it again, and an event is taken again
+more often.
 
 ``PREFECT_SERVER_EVENTS_MESSAGING_BROKER`` names this module.
 """
@@ -11,13 +12,16 @@ is not handed over for it again.
 import json
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 from prefect.server.utilities.messaging import memory
-from prefect.server.utilities.messaging.memory import Consumer, break_topic, ephemeral_subscription
+from prefect.server.utilities.messaging.memory import Subscription, Topic, break_topic, ephemeral_subscription
 
 __all__ = ["Consumer", "Publisher", "break_topic", "ephemeral_subscription"]
 
 _ACTIONS = "actions"
+_AGAIN = 30
+"""So often a message is tried again. A write is refused where another one came in between: at random."""
 
 Occasion = tuple[str, int, str]
 """Automation, which of its actions, and the event."""
@@ -37,6 +41,13 @@ class Publisher(memory.Publisher):
         await super().publish_data(data, attributes)
         if occasion is not None:
             _handed_over.append(occasion)
+
+
+class Consumer(memory.Consumer):
+    """Prefect's, that does not give a message up so soon."""
+
+    def __init__(self, topic: str, subscription: Subscription | None = None, **options: Any) -> None:
+        super().__init__(topic, subscription or Topic.by_name(topic).subscribe(max_retries=_AGAIN), **options)
 
 
 def _occasion(data: bytes) -> Occasion | None:
