@@ -99,7 +99,9 @@ def _assemble(name: str, fleet: Fleet, plans: tuple[str, ...]) -> FleetSpec:
     for plan_name in plans:
         plan = _load(Plan, plan_name)
         parts["plans"][plan_name] = _spec(library.PlanSpec, plan)
-        parts["databases"][plan.database] = _spec(library.DatabaseSpec, _load(Database, plan.database))
+        staging = plan.recovery_test.staging.database
+        for database in (plan.database, *([staging] if staging else [])):
+            parts["databases"][database] = _spec(library.DatabaseSpec, _load(Database, database))
         if plan.key is not None:
             parts["keys"][plan.key] = _spec(KeyRingSpec, _load(KeyRing, plan.key))
         for store_name in plan.stores:

@@ -40,8 +40,9 @@ to them hold afterwards: those that are live now, those that were live by an ear
 the archive whose other table is there. What points at nothing then is counted beforehand. It may be called again after
 a crash anywhere, and ends as if it had been called once; the way back is the same with a later archive.
 
-**Scratch** servers are private: a Unix socket in a folder of their own, the same major version, durability off, gone
-when the context ends, and removed by ``backproof.scratch.sweep`` when the process that made them was killed.
+**Scratch** servers are private: a Unix socket in a folder of their own (and, where an application is to reach one, a
+free port of 127.0.0.1, by a random password), the same major version, durability off, gone when the context ends, and
+removed by ``backproof.scratch.sweep`` when the process that made them was killed.
 
 **Secrets** go to programs by 0600 files, never by argv or environment. What a program prints to stderr is read in one
 place per engine, scrubbed of secrets and rows, and becomes an error of ``backproof.errors``.
@@ -432,9 +433,11 @@ class Engine(Protocol):
         """Rows and digest of one table read over exactly ``table.columns``, where column order differs."""
 
     def scratch(
-        self, manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ()
+        self, manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = (), reachable: bool = False
     ) -> AbstractContextManager[Target]:
         """A private server of the archive's major version with an empty database that fits.
+
+        With ``reachable`` an application of this machine can connect to it as well, and the target says where.
 
         Raises:
             CannotProve: no binaries of that version, a locale or extension missing; with the remedy.

@@ -62,6 +62,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def _complete(name: str, plan: PlanSpec, parts: Mapping[str, Any]) -> PlanSpec:
     _known(plan.database, parts["databases"], "database", f"{name}.database")
+    if (staging := plan.recovery_test.staging.database) is not None:
+        _known(staging, parts["databases"], "database", f"{name}.recovery_test.staging.database")
+        if staging == plan.database:
+            raise ValueError(
+                f"{name}.recovery_test.staging.database: is the plan's own; name another server's, or leave it out"
+            )
     for store in plan.stores:
         _known(store, parts["stores"], "store", f"{name}.stores")
     if len(set(plan.stores)) < len(plan.stores):

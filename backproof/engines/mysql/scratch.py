@@ -58,13 +58,16 @@ _EXACTLY = ("lower_case_table_names", "innodb_page_size")
 
 
 @contextmanager
-def scratch(manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ()) -> Iterator[Target]:
+def scratch(
+    manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = (), reachable: bool = False
+) -> Iterator[Target]:
     """A private server with an empty schema named ``restored``, until the context ends.
 
     Args:
         manifest: says which flavour, version, settings, character set and collation.
         folder: a workspace of the caller's; the server's data and socket lie in it.
         tool_folders: where else to look for the server.
+        reachable: also at a free port of 127.0.0.1, which the target then names.
 
     Raises:
         CannotProve: no server of that version or a newer one, no room, or something it can't have; with the remedy.
@@ -76,7 +79,7 @@ def scratch(manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ())
     _check_names(variables)
     place = folder / "server"
     try:
-        with _server(manifest, place, tool_folders, settings) as server, _ended_when_full(place):
+        with _server(manifest, place, tool_folders, settings, reachable) as server, _ended_when_full(place):
             _check_fit(server, manifest, variables)
             _make_schema(server, manifest)
             yield server.to(SCHEMA)
@@ -127,7 +130,7 @@ def _check_names(variables: dict[str, str]) -> None:
 
 @contextmanager
 def _server(
-    manifest: Manifest, place: Path, tool_folders: Sequence[Path], settings: dict[str, str]
+    manifest: Manifest, place: Path, tool_folders: Sequence[Path], settings: dict[str, str], reachable: bool
 ) -> Iterator[Target]:
     version = manifest.database.server_version
     flavour = binaries.flavour_of(version)
@@ -141,6 +144,7 @@ def _server(
             tool_folders=tool_folders,
             settings=settings,
             time_zones=_names_zones(manifest, flavour),
+            port=0 if reachable else None,
         ) as server:
             started = True
             yield server

@@ -232,12 +232,12 @@ class PostgreSQL:
         return digest(target, table)
 
     def scratch(
-        self, manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ()
+        self, manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = (), reachable: bool = False
     ) -> AbstractContextManager[Target]:
         """A private server with an empty database that fits."""
         from backproof.engines.postgresql.scratch import scratch
 
-        return scratch(manifest, folder, tool_folders)
+        return scratch(manifest, folder, tool_folders, reachable)
 
     def sqlalchemy_url(self, target: Target) -> str:
         """For a plan's checks. Holds the password: never to be shown."""

@@ -24,13 +24,16 @@ _ROOM = 1.3
 
 
 @contextmanager
-def scratch(manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ()) -> Iterator[Target]:
+def scratch(
+    manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = (), reachable: bool = False
+) -> Iterator[Target]:
     """A private server with an empty database named ``restored``, until the context ends.
 
     Args:
         manifest: says which major version, encoding and locale.
         folder: a workspace of the caller's; the server's data and socket lie in it.
         tool_folders: where else to look for PostgreSQL's programs.
+        reachable: also at a free port of 127.0.0.1, which the target then names.
 
     Raises:
         CannotProve: no binaries of that version, no room, a locale or extension missing; with the remedy.
@@ -40,7 +43,8 @@ def scratch(manifest: Manifest, folder: Path, tool_folders: Sequence[Path] = ())
     _check_room(manifest, folder)
     _check_programs(major, tool_folders)
     # The cluster's own locale matters to nothing, and this one is everywhere.
-    with private_server(major, folder / "server", tool_folders=tool_folders, locale="C") as server:
+    port = 0 if reachable else None
+    with private_server(major, folder / "server", tool_folders=tool_folders, locale="C", port=port) as server:
         target = server.to(DATABASE)
         try:
             _prepare(target, manifest)
