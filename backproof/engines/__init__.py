@@ -264,6 +264,10 @@ class Engine(Protocol):
     def canonical(self, entry: Entry) -> bytes:
         """The entry's text as compared after a round trip: without what never repeats (dates, tokens, comments)."""
 
+    def shape(self, entry: Entry) -> bytes:
+        """The same without what moves with the rows (counters), so that it is equal for as long as nobody changes the
+        schema."""
+
     def lacks(self, target: Target, manifest: Manifest) -> list[Lack]:
         """What the target server lacks for this archive, found without changing anything."""
 

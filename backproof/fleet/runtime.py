@@ -73,6 +73,31 @@ class Fleet:
         """A plan's database, and who makes others beside it: the admin where the fleet names one, else the reader."""
         return self.target(plan, admin=self._database(plan).admin is not None)
 
+    def staging(self, plan: str) -> Target | None:
+        """Where a plan's recovery tests restore to, and who makes databases there; None: a throwaway server.
+
+        Raises:
+            ConfigurationError: that server is of another kind than the plan's.
+        """
+        name = self.plan(plan).recovery_test.staging.database
+        if name is None:
+            return None
+        database = self.spec.databases[name]
+        if engines.find(database.engine).name != self.engine(plan).name:
+            raise ConfigurationError(
+                f"databases.{name} is {database.engine}, and the database of plan {plan} is not",
+                "Name a staging server of the same kind in recovery_test.staging.database.",
+            )
+        who = database.admin or database
+        return Target(
+            host=database.host,
+            port=database.port,
+            database=database.name,
+            user=who.user,
+            password=who.password,
+            options=database.options,
+        )
+
     def store(self, name: str) -> Store:
         """A store by name; the same object each time.
 

@@ -24,7 +24,7 @@ class Stopwatch:
         self._phases: list[Timing] = []
 
     @contextmanager
-    def phase(self, name: str, size: Callable[[], int] | None = None) -> Iterator[None]:
+    def phase(self, name: str, size: Callable[[], int | None] | None = None) -> Iterator[None]:
         """Measure one phase; ``size`` is asked at its end for the bytes it moved. A phase that raised counts too."""
         started_at, begun, place = self._now(), time.monotonic(), len(self._phases)
         moved = None

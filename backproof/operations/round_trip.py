@@ -160,9 +160,8 @@ def write_proof(fleet: Fleet, manifest: Manifest, proof: Proof) -> Proof:
     refused: list[BackproofError] = []
     written = 0
     for name in fleet.plan(manifest.plan).stores:
-        place = Name(manifest.plan, manifest.kind, taken_at(manifest.id), ProofPart(proof.finished_at, proof.verdict))
         try:
-            fleet.store(name).put(key(place), [fleet.signer.sign(proof)])
+            fleet.store(name).put(proof_key(manifest, proof), [fleet.signer.sign(proof)])
         except AlreadyExists:  # another verification of it ended within the same second
             return write_proof(fleet, manifest, proof.model_copy(update={"finished_at": proof.finished_at + _A_SECOND}))
         except BackproofError as error:
@@ -172,3 +171,9 @@ def write_proof(fleet: Fleet, manifest: Manifest, proof: Proof) -> Proof:
     if not written:
         raise refused[0]
     return proof
+
+
+def proof_key(manifest: Manifest, proof: Proof) -> str:
+    """Where a proof lies in a store."""
+    part = ProofPart(proof.finished_at, proof.verdict)
+    return key(Name(manifest.plan, manifest.kind, taken_at(manifest.id), part))

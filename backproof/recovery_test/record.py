@@ -113,6 +113,8 @@ class RecoveryTest(Record):
     size_class: SizeClass
     phases: tuple[Timing, ...]
     """In their order, by wall clock."""
+    counted: tuple[str, ...] = ()
+    """Names of the phases that a recovery has as well."""
     recovery_seconds: float | None
     """Of the phases that a recovery has as well; None: it did not come to its end."""
     objective_seconds: float

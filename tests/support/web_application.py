@@ -1,11 +1,12 @@
 """A small web application on a database: takes orders, lists them, goes into maintenance. For recoveries in use.
 
 ``python -m tests.support.web_application FOLDER`` reads the database's address from FOLDER/url, and writes its own to
-FOLDER/port. After a POST to ``/down``, which is answered when nothing is under way any more, it answers 503 to all but
-``/up``; after one to ``/live`` it works again.
+FOLDER/port; DATABASE_URL and PORT in its environment count before that. After a POST to ``/down``, which is answered
+when nothing is under way any more, it answers 503 to all but ``/up``; after one to ``/live`` it works again.
 """
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -97,8 +98,8 @@ class Handler(BaseHTTPRequestHandler):
 MAINTENANCE = Maintenance()
 
 if __name__ == "__main__":
-    ENGINE = create_engine((FOLDER / "url").read_text(), pool_pre_ping=True)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    ENGINE = create_engine(os.environ.get("DATABASE_URL") or (FOLDER / "url").read_text(), pool_pre_ping=True)
+    server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "0"))), Handler)
     server.daemon_threads = True
     (FOLDER / "port.new").write_text(str(server.server_port))
     (FOLDER / "port.new").rename(FOLDER / "port")

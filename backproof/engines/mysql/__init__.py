@@ -79,6 +79,12 @@ class MySQL:
 
         return canonical(entry)
 
+    def shape(self, entry: Entry) -> bytes:
+        """As compared, without the next value of AUTO_INCREMENT."""
+        from backproof.engines.mysql.text import shape
+
+        return shape(entry)
+
     def lacks(self, target: Target, manifest: Manifest) -> list[Lack]:
         """What the target server lacks."""
         from backproof.engines.mysql.provide import lacks

@@ -76,6 +76,10 @@ class PostgreSQL:
 
         return canonical(entry)
 
+    def shape(self, entry: Entry) -> bytes:
+        """As compared: what counts is an entry of its own."""
+        return self.canonical(entry)
+
     def lacks(self, target: Target, manifest: Manifest) -> list[Lack]:
         """What the target server lacks."""
         from backproof.engines.postgresql.provide import lacks

@@ -1,0 +1,71 @@
+"""The rehearsal of a rollback, on the staging server: the restored copy takes another's place, and gives it back.
+
+What stands for the live database there is an empty one with a table of ours, by which it is told from the restored one.
+"""
+
+import secrets
+
+from sqlalchemy import create_engine, inspect
+
+from backproof.engines import Engine
+from backproof.errors import RestoreFailed
+from backproof.records import Target
+from backproof.recovery_test.context import Rehearsal
+
+REHEARSED = "Rollback rehearsed"
+_MARK = "backproof_rehearsal"
+
+
+def rehearse(rehearsal: Rehearsal) -> None:
+    """Exchange, and undo; each is timed, and looked at afterwards."""
+    engine, copy, manifest = rehearsal.engine, rehearsal.place(), rehearsal.backup_of_it()
+    ending = secrets.token_hex(3)
+    live, aside = copy.to(f"backproof_live_{ending}"), copy.to(f"backproof_before_{ending}")
+    try:
+        engine.create(live, manifest)
+        _mark(engine, live)
+        planned = engine.plan_exchange(live, copy.database, aside.database, rehearsal.archive())
+        try:
+            with rehearsal.watch.phase("swap"):
+                engine.exchange(live, planned)
+            _require(engine, live, marked=False, when="after the swap")
+            _require(engine, aside, marked=True, when="after the swap")
+        finally:
+            with rehearsal.watch.phase("roll back"):
+                engine.undo(live, planned)
+        _require(engine, live, marked=True, when="after the rollback")
+        _require(engine, copy, marked=False, when="after the rollback")
+    finally:
+        for target in (live, aside):
+            engine.drop(target)
+    rehearsal.counted.append("swap")
+    swap, back = (_seconds(rehearsal, name) for name in ("swap", "roll back"))
+    rehearsal.judge(
+        REHEARSED,
+        "pass",
+        f"on {rehearsal.staging} the restored copy took another database's place in {swap:.2f} s and gave it back in "
+        f"{back:.2f} s; what was live before was live again",
+    )
+
+
+def _mark(engine: Engine, target: Target) -> None:
+    database = create_engine(engine.sqlalchemy_url(target))
+    try:
+        with database.begin() as connection:
+            connection.exec_driver_sql(f"CREATE TABLE {_MARK} (id int PRIMARY KEY)")
+    finally:
+        database.dispose()
+
+
+def _require(engine: Engine, target: Target, marked: bool, when: str) -> None:
+    database = create_engine(engine.sqlalchemy_url(target))
+    try:
+        found = inspect(database).has_table(_MARK)
+    finally:
+        database.dispose()
+    if found != marked:
+        raise RestoreFailed(f"{when}, {target.database} is not the database that it should be")
+
+
+def _seconds(rehearsal: Rehearsal, phase: str) -> float:
+    return next(each.elapsed_seconds for each in rehearsal.watch.timings if each.phase == phase)

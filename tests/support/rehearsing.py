@@ -1,0 +1,141 @@
+"""A plan with a real application and two cloud regions, whose recovery is rehearsed; a world for each engine."""
+
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from backproof.alarms import Message
+from backproof.fleet import Fleet
+from backproof.operations.copy import copy
+from backproof.operations.prove import prove
+from backproof.operations.seal import seal
+from backproof.records import Target
+from backproof.recovery.context import Surroundings
+from backproof.recovery_test import production
+from backproof.recovery_test.context import Rehearsal
+from backproof.recovery_test.record import RecoveryTest
+from backproof.recovery_test.run import carry_out
+from backproof.stores.local import LocalStore
+from deployments.servers.seaweedfs import S3Server
+from tests.support.engine_harness import Harness
+from tests.support.fleets import PLAN, built, described
+from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
+
+REPOSITORY = Path(__file__).parents[2]
+ORDERS = 3
+_numbers = itertools.count(1)
+_ASKS = (
+    "import os, sys, urllib.request; "
+    "url = 'http://127.0.0.1:' + os.environ['PORT'] + '/orders'; "
+    "sys.exit(0 if urllib.request.urlopen(url).read() == sys.argv[1].encode() else 1)"
+)
+
+
+def asks(orders: int) -> list[str]:
+    """A test of the application: it must have so many orders."""
+    return [sys.executable, "-S", "-E", "-c", _ASKS, str(orders)]
+
+
+@dataclass
+class Rehearsed:
+    """One plan on a real server."""
+
+    harness: Harness
+    target: Target
+    folder: Path
+    description: dict[str, Any]
+    messages: list[Message] = field(default_factory=list)
+
+    def fleet(self, **recovery_test: Any) -> Fleet:
+        """It, with more said of its recovery test."""
+        description = {**self.description, "plans": {PLAN: dict(self.description["plans"][PLAN])}}
+        staging = self.staging() | recovery_test.pop("staging", {})
+        plan = recovery_test.pop("plan", {})
+        said = {name: value for name, value in staging.items() if value is not None}
+        description["plans"][PLAN] |= {
+            "recovery_test": {"responsible": "Ada", "staging": said, **recovery_test},
+            **plan,
+        }
+        return built(description, self.folder)
+
+    def staging(self) -> dict[str, Any]:
+        return {
+            "directory": str(REPOSITORY),
+            "environment": {"DATABASE_URL": "{url}", "PORT": "{application_port}"},
+            "start": [sys.executable, "-m", "tests.support.web_application", str(self.folder)],
+            "health_url": "http://127.0.0.1:{application_port}/up",
+            "tests": [asks(ORDERS)],
+            "timeout": "60s",
+        }
+
+    def around(self, **more: Any) -> Surroundings:
+        around = Surroundings(
+            local=LocalStore("this machine", self.folder / "journals"),
+            outputs=self.folder / "outputs",
+            tell=self._tell,
+            sleep=lambda _: None,
+            jobs=2,
+        )
+        return replace(around, **more)
+
+    def _tell(self, message: Message) -> tuple[str, ...]:
+        self.messages.append(message)
+        return ("team",)
+
+    def run(self, script: str) -> list[tuple[object, ...]]:
+        """SQL on the live database."""
+        return self.harness.run(self.target, script)
+
+    def backed_up(self, fleet: Fleet, stores: tuple[str, ...] = REGIONS) -> str:
+        """A backup in both regions."""
+        sealed = seal(fleet, PLAN, "daily")
+        for store in stores:
+            if store != sealed.store:
+                copy(fleet, PLAN, sealed.manifest.id, sealed.store, store)
+        return sealed.manifest.id
+
+    def recorded(self, fleet: Fleet) -> None:
+        """The state of production, in the stores."""
+        assert production.write(fleet, production.read(fleet, PLAN).model_copy(update={"told": ("team",)})) == []
+
+    def tested(self, fleet: Fleet, **asked: Any) -> RecoveryTest:
+        """A recovery test of it."""
+        return carry_out(Rehearsal(fleet, PLAN, self.around(), by="tester", **asked))
+
+
+@contextmanager
+def rehearsed(
+    harness: Harness, server: Target, folder: Path, regions: tuple[S3Server, S3Server]
+) -> Iterator[Rehearsed]:
+    """A database of three orders, nothing backed up yet; its buckets are its own."""
+    target = server.to(f"live_{os.getpid()}_{next(_numbers)}")
+    harness.run(server, f"CREATE DATABASE {target.database}")
+    prefix = f"t-{token_hex(6)}/"
+    stores = {
+        name: {"type": "s3", "bucket": BUCKET, "region": name, "prefix": prefix, "endpoint_url": region.endpoint_url}
+        for name, region in zip(REGIONS, regions, strict=True)
+    }
+    engine = "postgresql" if harness.engine == "postgresql" else harness.engine
+    description = described(target, folder, stores, (ACCESS_KEY, SECRET_KEY), engine=engine)
+    made = Rehearsed(harness, target, folder, description)
+    try:
+        harness.run(target, harness.script + "INSERT INTO bare VALUES (1), (2), (3);")
+        yield made
+    finally:
+        built(description, folder).engine(PLAN).drop(target)
+
+
+def proven(fleet: Fleet, backup: str) -> None:
+    """Prove it, as the run that took it would have."""
+    assert prove(fleet, PLAN, backup, REGIONS[-1]).verdict == "passed"
+
+
+def statuses(test: RecoveryTest) -> dict[str, str]:
+    """Every point that is no pass."""
+    return {point.name: point.status for point in (*test.checklist, *test.rollback_checklist) if point.status != "pass"}
