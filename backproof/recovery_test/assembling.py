@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from backproof import __version__
+from backproof.forecast import forecast
 from backproof.recovery_test import joining, judging
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.downloading import where
@@ -78,7 +79,7 @@ def assembled(rehearsal: Rehearsal) -> RecoveryTest:
         critical_data=rehearsal.compared,
         production_at=rehearsal.production.recorded_at if rehearsal.production else None,
         data_loss=joining.data_loss(fleet, plan, quarter_begins(rehearsal.started_at), rehearsal.started_at),
-        forecast=joining.forecast(history, objective, live_bytes, ended_at),
+        forecast=forecast(history, objective, live_bytes, ended_at),
         history=history,
         issues=found,
         still_open=still_open,

@@ -8,7 +8,7 @@ from pathlib import Path
 from backproof import catalog
 from backproof.archive.reader import ArchiveReader
 from backproof.comparison import Restored
-from backproof.engines import Engine
+from backproof.engines import Engine, Progress
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
 from backproof.fleet.recovery_test_specs import RecoveryTestSpec
@@ -54,6 +54,8 @@ class Rehearsal:
     """Steps that have not, and why."""
     counted: list[str] = field(default_factory=list)
     """Phases that a recovery has as well."""
+    progress: Progress = field(init=False)
+    """Told plain bytes as they are done."""
     moved: int | None = None
     """Bytes, of the step under way."""
     left: list[str] = field(default_factory=list)
@@ -86,6 +88,7 @@ class Rehearsal:
 
     def __post_init__(self) -> None:
         self.started_at = self.around.now()
+        self.progress = self.around.progress
         self.watch = Stopwatch(self.around.now)
 
     @property

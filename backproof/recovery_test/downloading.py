@@ -69,7 +69,7 @@ def decompress(rehearsal: Rehearsal) -> None:
     archive, plain = rehearsal.archive(), 0
     for member in archive.plain():
         plain += len(member)
-        rehearsal.around.progress(0)  # the moment at which a run that is to stop does
+        rehearsal.progress(0)  # the moment at which a run that is to stop does
     rehearsal.moved = plain
     manifest = archive.manifest
     opened = f"decrypted with {manifest.encryption.key_fingerprint}" if manifest.encryption else "not encrypted"

@@ -1,12 +1,11 @@
 """Placeholders, until the modules of these names have landed."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
 from backproof.recovery_test.naming import REPORT_JSON, TestName, key
-from backproof.recovery_test.record import DataLoss, Forecast, Issue, Measure, RecoveryTest, TestPoint
+from backproof.recovery_test.record import DataLoss, Issue, Measure, RecoveryTest, TestPoint
 
 
 def publish(fleet: Fleet, record: RecoveryTest) -> list[str]:
@@ -30,10 +29,6 @@ def measures(fleet: Fleet, plan: str, until: datetime) -> tuple[Measure, ...]:
 def data_loss(fleet: Fleet, plan: str, since: datetime, until: datetime) -> DataLoss:
     rpo = fleet.plan(plan).objectives.rpo.total_seconds()
     return DataLoss(since=since, until=until, maximum_seconds=None, typical_seconds=None, objective_seconds=rpo)
-
-
-def forecast(history: Sequence[Measure], objective: timedelta, live_bytes: int, now: datetime) -> Forecast:
-    return Forecast(known=False, why_not="there is no history yet", points=len(history))
 
 
 def documentation(fleet: Fleet, plan: str) -> TestPoint:

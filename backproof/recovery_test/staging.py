@@ -47,7 +47,7 @@ def restore(rehearsal: Rehearsal) -> None:
     """From the file that was downloaded, over all processors."""
     manifest, jobs = rehearsal.backup_of_it(), rehearsal.around.jobs or os.cpu_count() or 1
     rehearsal.left_out = round_trip.bring_back(
-        rehearsal.engine, rehearsal.archive(), rehearsal.place(), jobs, rehearsal.around.progress
+        rehearsal.engine, rehearsal.archive(), rehearsal.place(), jobs, rehearsal.progress
     )
     rehearsal.moved = manifest.plain_bytes
 
@@ -58,7 +58,7 @@ def verify(rehearsal: Rehearsal) -> None:
     manifest, found = rehearsal.backup_of_it(), rehearsal.found
     archived = round_trip.archived_entries(engine, rehearsal.archive())
     rehearsal.restored = round_trip.dumped_again(
-        fleet, engine, target, manifest, found, rehearsal.around.progress, rehearsal.around.jobs or 1
+        fleet, engine, target, manifest, found, rehearsal.progress, rehearsal.around.jobs or 1
     )
     round_trip.compare(fleet, engine, target, manifest, archived, rehearsal.restored, found)
     round_trip.check(fleet, engine, target, manifest, found)

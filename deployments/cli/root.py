@@ -46,6 +46,7 @@ _COMMANDS = {
     "recover": "recovering",
     "rollback": "recovering",
     "recovery": "recoveries",
+    "recovery-test": "rehearsing",
     "kit": "kit",
     "prune": "retaining",
     "pin": "retaining",
@@ -69,7 +70,7 @@ class Root(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"deployments.cli.{_COMMANDS[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return _with_global_options(command)
 
     def resolve_command(

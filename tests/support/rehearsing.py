@@ -52,17 +52,21 @@ class Rehearsed:
     description: dict[str, Any]
     messages: list[Message] = field(default_factory=list)
 
-    def fleet(self, **recovery_test: Any) -> Fleet:
+    def described(self, **recovery_test: Any) -> dict[str, Any]:
         """It, with more said of its recovery test."""
-        description = {**self.description, "plans": {PLAN: dict(self.description["plans"][PLAN])}}
         staging = self.staging() | recovery_test.pop("staging", {})
         plan = recovery_test.pop("plan", {})
-        said = {name: value for name, value in staging.items() if value is not None}
-        description["plans"][PLAN] |= {
-            "recovery_test": {"responsible": "Ada", "staging": said, **recovery_test},
-            **plan,
+        its = {
+            "responsible": "Ada",
+            "staging": {name: value for name, value in staging.items() if value is not None},
+            **recovery_test,
         }
-        return built(description, self.folder)
+        before = self.description["plans"][PLAN]
+        return {**self.description, "plans": {PLAN: {**before, "recovery_test": its, **plan}}}
+
+    def fleet(self, **recovery_test: Any) -> Fleet:
+        """The same, at work."""
+        return built(self.described(**recovery_test), self.folder)
 
     def staging(self) -> dict[str, Any]:
         return {
