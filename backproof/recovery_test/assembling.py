@@ -3,11 +3,14 @@
 from datetime import datetime
 
 from backproof import __version__
+from backproof.fleet import Fleet
 from backproof.forecast import forecast
+from backproof.recovery.measured import past_tests
 from backproof.recovery_test import joining, judging
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.downloading import where
 from backproof.recovery_test.evidence import quarter_begins
+from backproof.recovery_test.history import data_loss, measures
 from backproof.recovery_test.judging import in_words
 from backproof.recovery_test.record import (
     CHECKLIST,
@@ -44,10 +47,10 @@ def assembled(rehearsal: Rehearsal) -> RecoveryTest:
         who,
         rehearsal.started_at,
         its.recovery_test.due,
-        _numbers(still_open, rehearsal.started_at),
+        _numbers(fleet, plan, rehearsal.started_at),
     )
     history = (
-        *joining.measures(fleet, plan, rehearsal.started_at),
+        *measures(fleet, plan, rehearsal.started_at),
         *_own_measure(rehearsal, live_bytes, seconds, ended_at),
     )
     return RecoveryTest(
@@ -78,7 +81,7 @@ def assembled(rehearsal: Rehearsal) -> RecoveryTest:
         rollback_checklist=rollback,
         critical_data=rehearsal.compared,
         production_at=rehearsal.production.recorded_at if rehearsal.production else None,
-        data_loss=joining.data_loss(fleet, plan, quarter_begins(rehearsal.started_at), rehearsal.started_at),
+        data_loss=data_loss(fleet, plan, quarter_begins(rehearsal.started_at), rehearsal.started_at),
         forecast=forecast(history, objective, live_bytes, ended_at),
         history=history,
         issues=found,
@@ -118,9 +121,12 @@ def _own_measure(rehearsal: Rehearsal, live_bytes: int, seconds: float | None, a
     return (Measure(at=at, kind="recovery test", live_bytes=live_bytes, seconds=seconds),)
 
 
-def _numbers(issues: tuple[Issue, ...], at: datetime) -> list[int]:
+def _numbers(fleet: Fleet, plan: str, at: datetime) -> list[int]:
+    """Of the issues that earlier tests of the same month have found, closed or not."""
     month = f"{at:%Y-%m}-"
-    return [int(each.id.removeprefix(month)) for each in issues if each.id.startswith(month)]
+    earlier = past_tests(fleet, plan, fleet.plan(plan).stores)
+    ids = [issue.id for test in earlier for issue in test.issues]
+    return [int(each.removeprefix(month)) for each in ids if each.startswith(month)]
 
 
 def _summary(

@@ -1,11 +1,9 @@
 """Placeholders, until the modules of these names have landed."""
 
-from datetime import datetime
-
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
 from backproof.recovery_test.naming import REPORT_JSON, TestName, key
-from backproof.recovery_test.record import DataLoss, Issue, Measure, RecoveryTest, TestPoint
+from backproof.recovery_test.record import Issue, RecoveryTest, TestPoint
 
 
 def publish(fleet: Fleet, record: RecoveryTest) -> list[str]:
@@ -20,15 +18,6 @@ def publish(fleet: Fleet, record: RecoveryTest) -> list[str]:
 
 def open_issues(fleet: Fleet, plan: str) -> tuple[Issue, ...]:
     return ()
-
-
-def measures(fleet: Fleet, plan: str, until: datetime) -> tuple[Measure, ...]:
-    return ()
-
-
-def data_loss(fleet: Fleet, plan: str, since: datetime, until: datetime) -> DataLoss:
-    rpo = fleet.plan(plan).objectives.rpo.total_seconds()
-    return DataLoss(since=since, until=until, maximum_seconds=None, typical_seconds=None, objective_seconds=rpo)
 
 
 def documentation(fleet: Fleet, plan: str) -> TestPoint:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,7 +12,7 @@ from backproof.errors import ApplicationFailed, BackproofError
 from backproof.operations import round_trip
 from backproof.operations.restore import require
 from backproof.operations.round_trip import temporary_database
-from backproof.records import Proof
+from backproof.records import Proof, Timing
 from backproof.recovery_test import judging, production
 from backproof.recovery_test.application import StagedApplication
 from backproof.recovery_test.context import Rehearsal
@@ -100,12 +101,21 @@ def write_proof(rehearsal: Rehearsal) -> None:
         checks=found.checks,
         not_covered=found.not_covered,
         unused_accepts=found.unused_accepts,
-        timings=rehearsal.watch.timings,
+        timings=_as_a_proof_has_them(rehearsal.watch.timings),
     )
     rehearsal.proof = round_trip.write_proof(fleet, manifest, proof)
     document = fleet.signer.sign(rehearsal.proof)
     name = round_trip.proof_key(manifest, rehearsal.proof)
     rehearsal.cites.append(Cited(what="proof", name=name, sha256=hashlib.sha256(document).hexdigest()))
+
+
+_PHASES = {"download": "check the copy", "restore": "restore", "verify": "dump again"}
+"""Phases of a recovery test, by what a verification calls them: a proof is read in the same way whoever made it."""
+
+
+def _as_a_proof_has_them(timings: Sequence[Timing]) -> tuple[Timing, ...]:
+    named = [each for each in timings if each.phase in _PHASES]
+    return tuple(each.model_copy(update={"phase": _PHASES[each.phase]}) for each in named)
 
 
 def critical_data(rehearsal: Rehearsal) -> None:
