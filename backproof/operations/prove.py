@@ -108,7 +108,8 @@ def _place(fleet: Fleet, engine: Engine, manifest: Manifest, watch: Stopwatch) -
         with watch.phase("make a database" if on_server else "start a scratch server"):
             if on_server:
                 live = fleet.restorer(manifest.plan)
-                target = stack.enter_context(temporary_database(fleet, engine, manifest, live, "verify"))
+                lock = engine.lock(live, f"verify {manifest.plan}")
+                target = stack.enter_context(temporary_database(fleet, engine, manifest, live, "verify", lock))
             else:
                 folder = stack.enter_context(workspace("scratch", fleet.scratch_folder))
                 target = stack.enter_context(engine.scratch(manifest, folder, fleet.tool_folders))

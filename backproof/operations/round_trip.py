@@ -6,7 +6,7 @@ and every check holds.
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -129,7 +129,9 @@ def judge(found: Found, manifest: Manifest) -> None:
 
 
 @contextmanager
-def temporary_database(fleet: Fleet, engine: Engine, manifest: Manifest, server: Target, what: str) -> Iterator[Target]:
+def temporary_database(
+    fleet: Fleet, engine: Engine, manifest: Manifest, server: Target, what: str, lock: AbstractContextManager[None]
+) -> Iterator[Target]:
     """A database on a server. One at a time, so that what a killed run left is known to be nobody's.
 
     Args:
@@ -138,11 +140,12 @@ def temporary_database(fleet: Fleet, engine: Engine, manifest: Manifest, server:
         manifest: what is to be restored into it.
         server: who may make databases there, and the database whose place this one is in.
         what: one word for its name: ``verify``.
+        lock: held meanwhile, by one of a plan.
     """
     # Of this plan of this fleet and no other's: what a killed run left is dropped before the next.
     mark = hashlib.sha256(f"{fleet.spec.fleet} {manifest.plan} {server}".encode()).hexdigest()[:10]
     target = server.to(f"backproof_{what}_{manifest.plan.replace('-', '_')[:30]}_{mark}")
-    with engine.lock(server, f"{what} {manifest.plan}"):
+    with lock:
         engine.drop(target)
         engine.create(target, manifest)
         try:

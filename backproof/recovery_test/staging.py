@@ -35,7 +35,10 @@ def make_place(rehearsal: Rehearsal) -> None:
         rehearsal.staging = "a throwaway server on this machine"
     else:
         require(engine.lacks(server, manifest), create_missing_roles=False)
-        target = rehearsal.open.enter_context(temporary_database(fleet, engine, manifest, server, "test"))
+        # Whose server it is may have no database of the name that the fleet gives.
+        lock = engine.recovery_lock(server, f"test {rehearsal.plan}")
+        made = temporary_database(fleet, engine, manifest, server, "test", lock)
+        target = rehearsal.open.enter_context(made)
         rehearsal.staging = f"{target.database} on {target.host}:{target.port}"
     rehearsal.target = target
     application = fleet.plan(rehearsal.plan).application

@@ -1,10 +1,12 @@
 """The recovery test as a flow and as a command: a task for each step, an artifact, an event, one JSON document."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -16,7 +18,6 @@ from prefect.client.schemas.filters import (
 from backproof.recovery_test.record import RecoveryTest
 from backproof.recovery_test.steps import STEPS
 from blocks.fleet import FILE_VARIABLE
-from deployments.cli.root import main
 from deployments.servers.seaweedfs import S3Server
 from flows.recovery_test import recovery_test, recovery_test_notice
 from tests.support.documents import check_keys, example
@@ -49,6 +50,7 @@ def environment(made: Rehearsed, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_notice_and_the_test_it_announces(made: Rehearsed) -> None:
     announced = recovery_test_notice(PLAN, return_state=True)
     given = announced.result()
+    check_keys({"notice": given}, example("recovery-test --notice"))
     assert (announced.name, given["problems"], given["state"]["rows"]["public.bare"]) == ("Completed", [], 3)
     assert {each["check"] for each in given["environment"]} >= {"cloud copy", "room", "staging", "database"}
     state = recovery_test(PLAN, by="tester", return_state=True)
@@ -70,12 +72,11 @@ def test_a_notice_and_the_test_it_announces(made: Rehearsed) -> None:
         assert point.evidence in str(artifact.data).replace("\\", "")
 
 
-def test_the_command_prints_one_document(
-    made: Rehearsed, prefect_api: PrefectServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", prefect_api.url)
-    told = CliRunner().invoke(main, ["--fleet", str(made.folder / "fleet.yaml"), "--json", "recovery-test", PLAN])
+def test_the_command_prints_one_document(made: Rehearsed, prefect_api: PrefectServer) -> None:
+    command = [str(Path(sys.executable).with_name("backproof")), "--fleet", str(made.folder / "fleet.yaml"), "--json"]
+    told = subprocess.run(
+        [*command, "recovery-test", PLAN], env=prefect_api.environment(), capture_output=True, text=True, timeout=240
+    )
     document = json.loads(told.stdout)
-    assert "recovery_test" in document, told.stderr
     check_keys(document, example("recovery-test"))
-    assert told.exit_code == {"passed": 0, "failed": 1, "incomplete": 4}[document["recovery_test"]["verdict"]]
+    assert told.returncode == {"passed": 0, "failed": 1, "incomplete": 4}[document["recovery_test"]["verdict"]]
