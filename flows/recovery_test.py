@@ -10,8 +10,9 @@ from backproof.recovery_test.record import RecoveryTest
 from backproof.recovery_test.run import carry_out
 from flows.fields import BackupId, PlanName, StartedBy, StoreName
 from flows.naming import run_name, tag
-from flows.recovery_test_summary import notice_summary, recovery_test_summary
-from tasks.publish import publish
+from flows.notice_summary import notice_summary
+from flows.recovery_test_summary import measures_table, recovery_test_summary
+from tasks.publish import publish, show_table
 from tasks.rehearse import as_task, notice, rehearsal, report
 from tasks.stopping import stopping_cleanly
 from tasks.sweep import sweep
@@ -43,7 +44,7 @@ def recovery_test(
         tag(plan)
         sweep.submit(plan).wait()
         record = carry_out(rehearsal(plan, backup, store, by), as_task)
-        problems = report.submit(record).result()
+        places, problems = report.submit(record).result()
         facts = {
             "plan": plan,
             "test": record.test,
@@ -51,8 +52,9 @@ def recovery_test(
             "recovery_seconds": record.recovery_seconds,
             "objective_seconds": record.objective_seconds,
         }
-        summary = recovery_test_summary(record, problems)
+        summary = recovery_test_summary(record, places, problems)
         publish.submit(f"{plan}-recovery-test", summary, record.verdict, TESTED, plan, facts).wait()
+        show_table.submit(f"{plan}-recovery-time", measures_table(record.history, record.objective_seconds)).wait()
         return _state(record, problems)
 
 

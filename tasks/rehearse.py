@@ -9,12 +9,13 @@ from prefect.tasks import Task
 from backproof.alarms import Message
 from backproof.fleet import Fleet
 from backproof.recovery.context import Surroundings, Tell, state_folder, surroundings
-from backproof.recovery_test import joining
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.notice import Notice, give
 from backproof.recovery_test.record import RecoveryTest
 from backproof.recovery_test.run import perform
 from backproof.recovery_test.steps import Step
+from backproof.reports import publish
+from backproof.reports.message import report_message, report_places
 from blocks import load_fleet
 from blocks.notifications import tell
 from tasks import stopping
@@ -54,12 +55,22 @@ def as_task(under_way: Rehearsal, one: Step) -> None:
 
 
 @step("report of {record.test}", retries=0)
-def report(record: RecoveryTest) -> list[str]:
-    """Write the report into every store of the plan; says which have none."""
-    problems = joining.publish(load_fleet(record.plan), record)
+def report(record: RecoveryTest) -> tuple[tuple[str, ...], list[str]]:
+    """Write the report into every store of the plan, and tell the stakeholders.
+
+    Returns:
+        Where it lies, and a sentence for each store that has none and each target that was not told.
+    """
+    fleet = load_fleet(record.plan)
+    problems = publish(fleet, record)
+    places = report_places(fleet, record.plan, record.test)
+    message = report_message(record, places, problems)
+    for target in fleet.plan(record.plan).notify.report:
+        if why := tell(fleet.spec, target, message.subject, message.body):
+            problems.append(f"{target} was not told: {why}")
     for problem in problems:
         log(problem, logging.WARNING)
-    return problems
+    return places, problems
 
 
 @step("notice of {plan}'s recovery test", retries=0)

@@ -6,7 +6,7 @@ from backproof import __version__
 from backproof.fleet import Fleet
 from backproof.forecast import forecast
 from backproof.recovery.measured import past_tests
-from backproof.recovery_test import joining, judging
+from backproof.recovery_test import judging
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.downloading import where
 from backproof.recovery_test.evidence import quarter_begins
@@ -22,6 +22,7 @@ from backproof.recovery_test.record import (
     TestVerdict,
 )
 from backproof.recovery_test.staging import CONNECTS, FUNCTIONS, RESTORE
+from backproof.reports.issues import open_issues
 
 _TIME = "Recovery time within RTO"
 _FIRST_CALLED = 5
@@ -39,7 +40,7 @@ def assembled(rehearsal: Rehearsal) -> RecoveryTest:
     verdict = judging.verdict([*checklist, *rollback])
     if rehearsal.left and verdict == "passed":
         verdict = "incomplete"
-    still_open = joining.open_issues(fleet, plan)
+    still_open = open_issues(fleet, plan)
     who = judging.responsible(its.recovery_test, its.escalation)
     found = judging.issues(
         [*checklist, *rollback, *_left(rehearsal)],

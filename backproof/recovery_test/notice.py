@@ -10,11 +10,13 @@ from backproof.fleet.timetable import next_times
 from backproof.operations.clock import Now, utc_now
 from backproof.records import Finding, Record
 from backproof.recovery.context import Tell
-from backproof.recovery_test import environment, joining, production
+from backproof.recovery_test import environment, production
 from backproof.recovery_test.downloading import clouds, where, whose_turn
 from backproof.recovery_test.judging import responsible
 from backproof.recovery_test.production import ProductionState
 from backproof.recovery_test.record import Issue
+from backproof.reports.issues import open_issues
+from backproof.reports.message import issue_lines
 
 
 class Notice(Record):
@@ -58,8 +60,8 @@ def give(fleet: Fleet, plan: str, tell: Tell, now: Now = utc_now) -> Notice:
         state = production.read(fleet, plan, now)
     except BackproofError as error:
         problems.append(f"the state of production could not be recorded: {error}")
-    still_open = joining.open_issues(fleet, plan)
-    told = tell(message(fleet, plan, due_at, found, state, still_open))
+    still_open = open_issues(fleet, plan)
+    told = tell(message(fleet, plan, due_at, at, found, state, still_open))
     if state is not None:
         state = state.model_copy(update={"due_at": due_at, "told": told, "environment": found})
         problems += production.write(fleet, state)
@@ -80,6 +82,7 @@ def message(
     fleet: Fleet,
     plan: str,
     due_at: datetime | None,
+    at: datetime,
     found: Sequence[Finding],
     state: ProductionState | None,
     still_open: Sequence[Issue],
@@ -100,7 +103,7 @@ def message(
     ]
     lacking = [each for each in found if each.status == "failed"]
     lines += [f"To mend before: {each.check}: {each.found}. {each.remedy}" for each in lacking]
-    lines += [f"Still open: {each.id}, {each.owner}, due {each.due_at:%Y-%m-%d}: {each.what}" for each in still_open]
+    lines += [f"Still open: {line}" for line in issue_lines(still_open, at)]
     lines += [] if still_open else ["Still open: nothing of earlier tests"]
     day = "soon" if due_at is None else f"on {due_at:%Y-%m-%d}"
     return Message(f"{plan}: a recovery test {day}", "\n".join(lines))
