@@ -35,7 +35,7 @@ def paper(record: RecoveryTest, record_sha256: str) -> bytes:
         format="pdf",
         font_paths=_fonts(),
         sys_inputs={"data": json.dumps(values, ensure_ascii=False)},
-        timestamp=record.ended_at,
+        timestamp=record.ended_at.replace(microsecond=0),  # it takes no finer one
     )
 
 
