@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import partial
 
 from prefect.cache_policies import NO_CACHE
 from prefect.tasks import Task
@@ -16,6 +17,7 @@ from backproof.recovery_test.run import perform
 from backproof.recovery_test.steps import Step
 from backproof.reports import publish
 from backproof.reports.message import report_message, report_places
+from backproof.runbook_trial import program
 from blocks import load_fleet
 from blocks.notifications import tell
 from tasks import stopping
@@ -29,7 +31,8 @@ _MOVING = ("restore", "verify")
 def rehearsal(plan: str, backup: str, store: str | None, by: str) -> Rehearsal:
     """A recovery test that is about to begin."""
     fleet = load_fleet(plan)
-    return Rehearsal(fleet, plan, _around(fleet, plan), by, backup, store)
+    runner = partial(program, environment=os.environ)
+    return Rehearsal(fleet, plan, _around(fleet, plan), by, backup, store, runner)
 
 
 def as_task(under_way: Rehearsal, one: Step) -> None:

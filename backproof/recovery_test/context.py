@@ -1,15 +1,14 @@
 """One recovery test on its way: what was asked for, what its steps have found so far."""
 
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from backproof import catalog
 from backproof.archive.reader import ArchiveReader
 from backproof.comparison import Restored
 from backproof.engines import Engine, Progress
-from backproof.errors import BackproofError
 from backproof.fleet import Fleet
 from backproof.fleet.recovery_test_specs import RecoveryTestSpec
 from backproof.operations.clock import Stopwatch
@@ -19,7 +18,11 @@ from backproof.recovery.context import Surroundings
 from backproof.recovery_test.application import StagedApplication
 from backproof.recovery_test.naming import test_id
 from backproof.recovery_test.production import ProductionState, Recorded
-from backproof.recovery_test.record import Cited, Issue, Status, TableCompared, TestPoint
+from backproof.recovery_test.record import Cited, Status, TableCompared, TestPoint
+from backproof.runbook import Run
+from backproof.runbook_trial import program
+
+Runner = Callable[[Fleet], AbstractContextManager[Run]]
 
 
 @dataclass
@@ -33,6 +36,7 @@ class Rehearsal:
         by: who started it, or ``schedule``.
         backup: ``latest``, or an id.
         store: which copy; None: that of the store whose turn it is.
+        runner: gives what runs ``backproof``, with a fleet, for the commands of the runbook.
     """
 
     fleet: Fleet
@@ -41,6 +45,7 @@ class Rehearsal:
     by: str = "schedule"
     backup: str = "latest"
     store: str | None = None
+    runner: Runner = field(default=lambda fleet: program(fleet, {}))
     started_at: datetime = field(init=False)
     watch: Stopwatch = field(init=False)
     open: ExitStack = field(default_factory=ExitStack)
@@ -84,7 +89,6 @@ class Rehearsal:
     cites: list[Cited] = field(default_factory=list)
     told: tuple[str, ...] = ()
     """Who was told that it begins."""
-    still_open: tuple[Issue, ...] = ()
 
     def __post_init__(self) -> None:
         self.started_at = self.around.now()
@@ -133,10 +137,3 @@ class Rehearsal:
         if self.target is None:
             raise ValueError("there is no staging database")
         return self.target
-
-    def proven(self) -> bool:
-        """Whether any backup of the plan is proven, as far as its stores can be asked."""
-        try:
-            return any(backup.proven_at for backup in catalog.listing(self.fleet, self.plan).backups)
-        except BackproofError:
-            return False

@@ -6,9 +6,10 @@ A step that fails takes nothing with it but what needs it: the others still show
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backproof import runbook
 from backproof.alarms import Message, moment
 from backproof.errors import AccessDenied, BackproofError, CannotProve, ConfigurationError, MissingTool, NoSpace
-from backproof.recovery_test import downloading, joining, rollback, staging
+from backproof.recovery_test import downloading, rollback, staging
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.downloading import DECOMPRESSION, DOWNLOADS
 from backproof.recovery_test.judging import responsible
@@ -58,7 +59,8 @@ def announce(rehearsal: Rehearsal) -> None:
 
 def documentation(rehearsal: Rehearsal) -> None:
     """The runbook's commands, executed; and when somebody has read it."""
-    point = joining.documentation(rehearsal.fleet, rehearsal.plan)
+    with rehearsal.runner(rehearsal.fleet) as run:
+        point = runbook.documentation(rehearsal.fleet, rehearsal.plan, rehearsal.around.now(), run)
     rehearsal.judge(DOCUMENTED, point.status, point.evidence)
 
 

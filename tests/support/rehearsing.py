@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -21,6 +22,7 @@ from backproof.recovery_test import production
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.record import RecoveryTest
 from backproof.recovery_test.run import carry_out
+from backproof.runbook import Answer, Run
 from backproof.stores.local import LocalStore
 from deployments.servers.seaweedfs import S3Server
 from tests.support.engine_harness import Harness
@@ -58,6 +60,7 @@ class Rehearsed:
         plan = recovery_test.pop("plan", {})
         its = {
             "responsible": "Ada",
+            "runbook_reviewed": datetime.now(UTC).date().isoformat(),
             "staging": {name: value for name, value in staging.items() if value is not None},
             **recovery_test,
         }
@@ -110,7 +113,13 @@ class Rehearsed:
 
     def tested(self, fleet: Fleet, **asked: Any) -> RecoveryTest:
         """A recovery test of it."""
-        return carry_out(Rehearsal(fleet, PLAN, self.around(), by="tester", **asked))
+        return carry_out(Rehearsal(fleet, PLAN, self.around(), by="tester", **{"runner": all_work, **asked}))
+
+
+@contextmanager
+def all_work(_: Fleet) -> Iterator[Run]:
+    """Every command of the runbook works: what these do is tried elsewhere, for real."""
+    yield lambda _: Answer(0, "")
 
 
 @contextmanager
