@@ -47,6 +47,7 @@ _COMMANDS = {
     "rollback": "recovering",
     "recovery": "recoveries",
     "recovery-test": "rehearsing",
+    "reports": "reports",
     "kit": "kit",
     "prune": "retaining",
     "pin": "retaining",

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from backproof.fleet import Fleet
 from backproof.records import Timing
+from backproof.recovery_test.naming import REPORT_HTML, REPORT_JSON, REPORT_PDF, TestName, key
 from backproof.recovery_test.naming import test_id as id_of
 from backproof.recovery_test.record import (
     CHECKLIST,
@@ -20,6 +22,7 @@ from backproof.recovery_test.record import (
     TableCompared,
     TestPoint,
 )
+from backproof.reports.stamp import stamped
 
 WHEN = datetime(2026, 1, 6, 9, 0, tzinfo=UTC)
 GIGABYTE = 10**9
@@ -356,3 +359,23 @@ def wide() -> RecoveryTest:
 
 
 KINDS = {"passed": recovery_test, "failed": failed, "incomplete": incomplete, "first": first, "wide": wide}
+
+
+def shelved(fleet: Fleet, record: RecoveryTest, length: int = 2000) -> dict[str, bytes]:
+    """Key to content of a report that was not drawn: genuine and signed, and nothing to look at."""
+    document = fleet.signer.sign(record)
+    of = (record.plan, record.test, hashlib.sha256(document).hexdigest())
+    padding = b"." * length
+    parts = {
+        REPORT_HTML: stamped(b"<!doctype html>\n" + padding, "html", fleet.signer, *of),
+        REPORT_PDF: stamped(b"%PDF-1.7\n" + padding + b"\n%%EOF", "pdf", fleet.signer, *of),
+        REPORT_JSON: document,
+    }
+    return {key(TestName(record.plan, record.test, part)): content for part, content in parts.items()}
+
+
+def shelve(fleet: Fleet, record: RecoveryTest) -> None:
+    """Put it into every store of its plan."""
+    for store in fleet.stores(record.plan):
+        for place, content in shelved(fleet, record).items():
+            store.put(place, [content])
