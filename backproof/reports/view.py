@@ -146,7 +146,7 @@ def time_line(timings: tuple[Timing, ...]) -> tuple[tuple[Bar, ...], tuple[Tick,
     step = next((step for step in _TICKS if all_of_it / step <= 6), _TICKS[-1])
     while all_of_it / step > 6:
         step *= 2
-    ticks = tuple(Tick(at / all_of_it, _tick(at)) for at in range(0, int(all_of_it) + 1, step))
+    ticks = tuple(Tick(at / all_of_it, _tick(at, all_of_it)) for at in range(0, int(all_of_it) + 1, step))
     return bars, ticks
 
 
@@ -318,7 +318,9 @@ def _named(values: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((words.readable(name), words.readable(value)) for name, value in values.items())
 
 
-def _tick(seconds: int) -> str:
+def _tick(seconds: int, all_of_it: float) -> str:
+    if seconds > 0.92 * all_of_it:
+        return ""  # it would stand over what is beside the time line
     return "0" if seconds == 0 else words.span(seconds).removesuffix(".0 s") + (" s" if seconds < 10 else "")
 
 
