@@ -55,22 +55,22 @@ def _safety(rehearsal: Rehearsal, recoveries: Sequence[Journal]) -> None:
         return
     copies = [copy.store for copy in proven.copies if copy.archive and copy.manifest and copy.verdict != "failed"]
     told = f"{proven.id} is proven, and whole in {', '.join(copies)}"
-    without = [each.recovery for each in recoveries if _lacks_safety(each, {b.id for b in listing.backups})]
+    without = [each.recovery for each in recoveries if _took_none(each)]
     if without:
-        rehearsal.judge(SAFETY, "fail", f"{told}; but no safety backup is left of {', '.join(without)}")
+        rehearsal.judge(SAFETY, "fail", f"{told}; but no safety backup was taken in {', '.join(without)}")
         return
-    after = f"; each of {len(recoveries)} recoveries has left a safety backup" if recoveries else ""
+    after = f"; each of {len(recoveries)} recoveries took a safety backup" if recoveries else ""
     rehearsal.judge(SAFETY, "pass", told + after)
 
 
-def _lacks_safety(journal: Journal, there: set[str]) -> bool:
-    """A recovery that replaced a live database, and left no backup of it."""
+def _took_none(journal: Journal) -> bool:
+    """Whether it replaced a live database and took no backup of that. One that retention has deleted since counts."""
     request = Request.model_validate(_tuples(journal.facts(WHOLE, "opened")))
     closed = journal.closed
     if closed is None or closed.facts.get("result") != "recovered" or request.lost or request.mode == "salvage":
         return False
     taken = [journal.facts(step).get("backup") for step in ("safety", "keep", "back-safety")]
-    return not any(str(backup) in there for backup in taken if backup)
+    return not any(taken)
 
 
 def _notified(rehearsal: Rehearsal) -> None:

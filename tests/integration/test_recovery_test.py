@@ -5,9 +5,11 @@ Each point of the checklist is made to fail, one at a time: it fails, with its e
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,8 @@ from deployments.servers.seaweedfs import S3Server
 from tests.support import fleets
 from tests.support.engine_harness import HARNESSES, POSTGRESQL
 from tests.support.fleets import PLAN
-from tests.support.rehearsing import ORDERS, Rehearsed, asks, rehearsed
+from tests.support.prefect_fixtures import eventually
+from tests.support.rehearsing import ORDERS, REPOSITORY, Rehearsed, asks, rehearsed
 from tests.support.s3_fixtures import REGIONS
 
 NEVER_STARTED = [sys.executable, "-S", "-E", "-c", "open('started', 'w')"]
@@ -326,6 +329,22 @@ def test_a_staging_server_is_left_as_it_was(made: Rehearsed) -> None:
     assert held(test) == {}, test.checklist
     assert set(made.run(made.harness.databases)) == before
     assert test.staging.startswith("backproof_test_shop_")
+
+
+@on_postgresql
+def test_a_test_that_is_killed_leaves_no_application_and_no_server(made: Rehearsed) -> None:
+    file = made.folder / "at it"
+    waits = f"import os, pathlib, time; pathlib.Path({str(file)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    staging = {"tests": [[sys.executable, "-S", "-E", "-c", waits]], "timeout": "10m"}
+    (made.folder / "killed.json").write_text(json.dumps(made.described(staging=staging)))
+    with subprocess.Popen([sys.executable, "-m", "tests.support.rehearsing", str(made.folder)], cwd=REPOSITORY) as run:
+        eventually(lambda: (file.exists() and file.read_text()) or run.poll() is not None, 120, "a test at work")
+        run.kill()
+    tester = int(file.read_text())
+    eventually(lambda: not Path(f"/proc/{tester}").exists(), 60, "the end of the application's test")
+    swept = scratch.sweep()
+    assert [each for each in swept if f"-{run.pid}-" in each]
+    assert not [folder for folder, _ in scratch.workspaces("rehearsal") if f"-{run.pid}-" in folder.name]
 
 
 @on_postgresql

@@ -1,0 +1,110 @@
+"""What the stores show for the rollback checklist: who was told, and what is recorded of the quarter's recoveries."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backproof.records import Target
+from backproof.recovery.context import Request, Surroundings
+from backproof.recovery.human_steps import HUMAN, naming, ticking
+from backproof.recovery.journal import WHOLE, Journal, JournalEntry, opened
+from backproof.recovery.naming import recovery_id
+from backproof.recovery_test.context import Rehearsal
+from backproof.recovery_test.evidence import CAUSES, NOTIFIED, SAFETY, rollback_evidence
+from backproof.stores.local import LocalStore
+from tests.support.fleets import PLAN, fleet_of
+
+NOW = datetime(2026, 4, 7, 9, tzinfo=UTC)
+ROOT, ALTERNATIVE = "Root cause: a job without a WHERE", "the alternative plan: read-only replicas"
+
+
+def rehearsal(folder: Path, told: Sequence[str] = (), **plan: Any) -> Rehearsal:
+    target = Target(host="127.0.0.1", port=1, database="shop", user="nobody")
+    around = Surroundings(local=LocalStore("this machine", folder / "here"), outputs=folder, now=lambda: NOW)
+    made = Rehearsal(fleet_of(target, folder, **plan), PLAN, around)
+    made.told = tuple(told)
+    return made
+
+
+def recovered(under: Rehearsal, at: datetime, *notes: str, result: str = "recovered") -> Journal:
+    """A recovery that has ended, and what people wrote down of it."""
+    request = Request(
+        plan=PLAN,
+        backup="backup_2026-03-01_020000",
+        stores=("near",),
+        mode="swap",
+        reason="rows were deleted",
+        by="Ada",
+        live="shop",
+        beside="shop_recovered",
+        aside="shop_before",
+    )
+    facts = request.model_dump(mode="json")
+    first = JournalEntry(plan=PLAN, recovery=recovery_id(at), number=0, step=WHOLE, what="opened", at=at, facts=facts)
+    journal = opened([under.around.local, *under.fleet.stores(PLAN)], under.fleet.signer, first, lambda: at)
+    journal.write("safety", "done", {"backup": "backup_2026-03-02_020000"})
+    journal.write(WHOLE, "closed", {"result": result})
+    for text in notes:
+        journal.write(WHOLE, "noted", {"by": "Ada", "text": text})
+    return journal
+
+
+@pytest.mark.parametrize(
+    ("notes", "status", "lacks"),
+    [
+        ((ROOT, ALTERNATIVE), "pass", ()),
+        ((f"{ROOT}; {ALTERNATIVE}",), "pass", ()),
+        ((ROOT,), "fail", ("the alternative plan",)),
+        ((ALTERNATIVE,), "fail", ("the root cause",)),
+        ((), "fail", ("the root cause", "the alternative plan")),
+    ],
+)
+def test_a_recovery_of_the_quarter_needs_its_cause_and_an_alternative(
+    tmp_path: Path, notes: tuple[str, ...], status: str, lacks: tuple[str, ...]
+) -> None:
+    under = rehearsal(tmp_path)
+    journal = recovered(under, NOW - timedelta(days=30), *notes)
+    rollback_evidence(under)
+    point = under.points[CAUSES]
+    assert (point.status, journal.recovery in point.evidence) == (status, True)
+    assert all(each in point.evidence for each in lacks)
+
+
+def test_a_ticked_cause_counts(tmp_path: Path) -> None:
+    under = rehearsal(tmp_path)
+    journal = recovered(under, NOW - timedelta(days=1), ALTERNATIVE)
+    journal.write(HUMAN, "noted", naming("deletion", "Ada"))
+    journal.write(HUMAN, "noted", ticking(journal.entries, "cause", "Ada", NOW))
+    rollback_evidence(under)
+    assert under.points[CAUSES].status == "pass"
+
+
+def test_recoveries_of_earlier_quarters_are_over(tmp_path: Path) -> None:
+    under = rehearsal(tmp_path)
+    recovered(under, NOW - timedelta(days=120))
+    rollback_evidence(under)
+    assert (under.points[CAUSES].status, under.points[CAUSES].evidence) == (
+        "pass",
+        "there was no recovery since 2026-01-05",
+    )
+
+
+def test_without_a_proven_backup_there_is_nothing_to_go_back_to(tmp_path: Path) -> None:
+    under = rehearsal(tmp_path)
+    rollback_evidence(under)
+    assert under.points[SAFETY].status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("told", "names", "status"),
+    [(("team",), ("team",), "pass"), ((), ("team",), "fail"), ((), (), "not run")],
+)
+def test_somebody_was_told_or_nobody_is_named(
+    tmp_path: Path, told: tuple[str, ...], names: tuple[str, ...], status: str
+) -> None:
+    under = rehearsal(tmp_path, told, notify={"report": list(names)})
+    rollback_evidence(under)
+    assert under.points[NOTIFIED].status == status
