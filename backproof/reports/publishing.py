@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from backproof.errors import AlreadyExists, BackproofError
 from backproof.fleet import Fleet
-from backproof.recovery_test.naming import TestName, key
+from backproof.recovery_test.naming import REPORT_JSON, TestName, key
 from backproof.recovery_test.record import RecoveryTest
 from backproof.reports.drawing import drawn
 from backproof.stores import Store
@@ -16,10 +16,17 @@ def publish(fleet: Fleet, record: RecoveryTest) -> list[str]:
     The JSON is written last: a report exists in a store once that is there. What is there already stays as it is.
 
     Returns:
-        A sentence for each store that lacks any of it.
+        A sentence for each store that lacks any of it, and one where page and paper could not be drawn.
     """
-    documents = drawn(record, fleet.signer)
-    return [
+    problems: list[str] = []
+    try:
+        documents = drawn(record, fleet.signer)
+    except Exception as error:  # what draws fails in ways of its own; the record of a test must outlive that
+        documents = {REPORT_JSON: fleet.signer.sign(record)}
+        problems.append(
+            f"page and paper of {record.test} could not be drawn ({type(error).__name__}): only the record is kept"
+        )
+    return problems + [
         sentence for store in fleet.stores(record.plan) for sentence in _put(store, record.plan, record.test, documents)
     ]
 
