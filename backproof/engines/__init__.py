@@ -441,7 +441,8 @@ class Engine(Protocol):
     ) -> AbstractContextManager[Target]:
         """A private server of the archive's major version with an empty database that fits.
 
-        With ``reachable`` an application of this machine can connect to it as well, and the target says where.
+        With ``reachable`` an application of this machine can connect to it as well, and the target says where; settings
+        that an application notices are then those of the archive's server, where they can be.
 
         Raises:
             CannotProve: no binaries of that version, a locale or extension missing; with the remedy.

@@ -6,7 +6,6 @@ and the like, and where the staging database is. What a failed command prints ma
 
 import os
 import re
-import socket
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from backproof import subprocesses
 from backproof.errors import ApplicationFailed, Transient
 from backproof.fleet.recovery_test_specs import StagingSpec
 from backproof.fleet.specs import ApplicationSpec
+from backproof.hosts import free_ports
 from backproof.records import Target
 
 _KEEPER = Path(__file__).with_name("keeper.py")
@@ -49,7 +49,7 @@ class StagedApplication:
     target: Target
     url: str
     outputs: Path
-    _port: int = field(default_factory=lambda: _free_port())
+    _port: int = field(default_factory=lambda: free_ports(1)[0])
 
     @property
     def directory(self) -> Path:
@@ -194,10 +194,3 @@ def _answer(url: str) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or type(error).__name__
         return f"nothing ({reason})"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number

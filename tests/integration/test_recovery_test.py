@@ -125,6 +125,15 @@ def test_the_schema_is_the_same_while_rows_come(made: Rehearsed) -> None:
     assert (before.fingerprint, sum(before.rows.values()) + 1) == (after.fingerprint, sum(after.rows.values()))
 
 
+@pytest.mark.parametrize("made", [world for world in WORLDS if world[0] is not POSTGRESQL], indirect=True)
+def test_an_application_finds_the_settings_that_it_is_used_to(made: Rehearsed) -> None:
+    engine = made.fleet().engine(PLAN)
+    found, _ = manifest(made.fleet(), PLAN)
+    asked = "SELECT @@global.sql_mode, @@global.time_zone"
+    with scratch.workspace("settings") as folder, engine.scratch(found, folder, reachable=True) as target:
+        assert made.harness.run(target, asked) == made.run(asked)
+
+
 @on_postgresql
 def test_a_copy_that_was_changed_is_no_download(made: Rehearsed) -> None:
     fleet = made.fleet()

@@ -4,6 +4,7 @@ It differs from where the archive comes from on purpose wherever a slip of ours 
 time zone, a strict ``sql_mode``. It is like it in what decides whether a restore succeeds.
 """
 
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,8 @@ _PURPOSELY = {
     "log_bin_trust_function_creators": "1",
 }
 
+_OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
+
 _ALIKE = (
     "lower_case_table_names",
     "innodb_page_size",
@@ -67,14 +70,17 @@ def scratch(
         manifest: says which flavour, version, settings, character set and collation.
         folder: a workspace of the caller's; the server's data and socket lie in it.
         tool_folders: where else to look for the server.
-        reachable: also at a free port of 127.0.0.1, which the target then names.
+        reachable: also at a free port of 127.0.0.1, which the target then names; with the time zone and ``sql_mode`` of
+            the archive's server, on which an application relies.
 
     Raises:
         CannotProve: no server of that version or a newer one, no room, or something it can't have; with the remedy.
         NoSpace: the disk got full meanwhile, whatever the server made of it.
     """
     variables = _recorded(manifest)
-    settings = {**{name: variables[name] for name in _ALIKE if name in variables}, **_PURPOSELY, **_sizes(manifest)}
+    settings = {name: variables[name] for name in _ALIKE if name in variables} | _PURPOSELY | _sizes(manifest)
+    if reachable:
+        settings |= _as_it_was(variables)
     _check_room(manifest, settings, folder)
     _check_names(variables)
     place = folder / "server"
@@ -100,6 +106,13 @@ def _recorded(manifest: Manifest) -> dict[str, str]:
 
 def _option(value: JsonValue) -> str:
     return str(int(value) if isinstance(value, bool) else value)
+
+
+def _as_it_was(variables: dict[str, str]) -> dict[str, str]:
+    """What an application is used to, in place of what finds slips of ours. For a zone by name, the machine's own."""
+    zone = "+00:00" if variables.get("time_zone") == "UTC" else variables.get("time_zone", "")
+    known = {"default_time_zone": zone if _OFFSET.fullmatch(zone) else "SYSTEM"}
+    return known | {name: variables[name] for name in ("sql_mode",) if name in variables}
 
 
 def _sizes(manifest: Manifest) -> dict[str, str]:
