@@ -123,7 +123,6 @@ def _as_a_proof_has_them(timings: Sequence[Timing]) -> tuple[Timing, ...]:
 
 def critical_data(rehearsal: Rehearsal) -> None:
     """The rows of tables, the schema, and the plan's own checks, held against the state of production."""
-    _know_production(rehearsal)
     state, restored, spec = rehearsal.production, rehearsal.restored, rehearsal.spec
     if restored is None:
         raise ValueError("nothing was restored")
@@ -151,13 +150,15 @@ def critical_data(rehearsal: Rehearsal) -> None:
     )
 
 
-def _know_production(rehearsal: Rehearsal) -> None:
+def know_production(rehearsal: Rehearsal) -> None:
     """As it was recorded; where it was not, as it is now, which says the same where it can be read."""
     recorded = production.latest(rehearsal.fleet, rehearsal.plan, rehearsal.started_at)
     if recorded is not None:
         rehearsal.recorded, rehearsal.production = recorded, recorded.state
         rehearsal.cites.append(Cited(what="state of production", name=recorded.key, sha256=recorded.sha256))
         return
+    if rehearsal.restored is None:
+        return  # nothing would be held against it
     try:
         rehearsal.production = production.read(rehearsal.fleet, rehearsal.plan, rehearsal.around.now)
     except BackproofError as error:

@@ -76,6 +76,7 @@ STEPS: tuple[Step, ...] = (
     Step("restore", staging.restore, ("make a place",), (RESTORE,), counted=True),
     Step("verify", staging.verify, ("restore",), (RESTORE,), counted=True),
     Step("write the proof", staging.write_proof, ("verify",), timed=False),
+    Step("look up production", staging.know_production),
     Step("critical data", staging.critical_data, ("verify",), (CRITICAL,), counted=True),
     Step("mask and switch off", staging.shield, ("restore",), (CONNECTS,)),
     Step("start the application", staging.start_application, ("mask and switch off",), (CONNECTS,), counted=True),

@@ -20,7 +20,7 @@ from backproof.catalog import manifest
 from backproof.errors import NotFound
 from backproof.fleet import Fleet
 from backproof.naming import key, parse
-from backproof.recovery_test import naming, production
+from backproof.recovery_test import naming, notice, production
 from backproof.recovery_test.record import CHECKLIST, ROLLBACK_CHECKLIST, RecoveryTest
 from backproof.runbook import Answer, Run
 from deployments.servers.seaweedfs import S3Server
@@ -378,3 +378,35 @@ def test_the_state_of_production_counts_when_it_was_signed_and_is_recent(made: R
     assert production.latest(fleets.built(described, made.folder), PLAN, state.recorded_at) is None
     with pytest.raises(NotFound):
         b"".join(fleet.store(REGIONS[0]).read(naming.key(naming.TestName(PLAN, state.test, naming.REPORT_JSON))))
+
+
+@on_postgresql
+def test_a_notice_tells_when_what_who_and_what_is_still_open(made: Rehearsed) -> None:
+    fleet = made.fleet()
+    failed = made.tested(fleet, backup="backup_2001-01-01_000000")
+    fleet.store(REGIONS[0]).put(
+        naming.key(naming.TestName(PLAN, failed.test, naming.REPORT_JSON)), [fleet.signer.sign(failed)]
+    )
+    given = notice.give(fleet, PLAN, made.around().tell)
+    assert (given.problems, given.lacking, given.told) == ((), (), ("team",))
+    assert given.state is not None
+    assert given.state.told == ("team",)
+    assert {issue.id for issue in failed.issues} <= {issue.id for issue in given.still_open}
+    body = made.messages[-1].body
+    assert given.due_at is not None
+    assert all(said in body for said in (f"{given.due_at:%Y-%m-%d}", "Ada", "s3://", failed.issues[0].id, "213 rows"))
+    again = made.tested(fleet, backup="backup_2001-01-01_000000")
+    assert {issue.id for issue in again.issues}.isdisjoint(issue.id for issue in failed.issues)
+    assert {issue.id for issue in failed.issues} <= {issue.id for issue in again.still_open}
+
+
+@on_postgresql
+def test_a_notice_names_what_has_to_be_mended_before(made: Rehearsed) -> None:
+    described = json.loads(json.dumps(made.described(staging={"database": "staging", "directory": "/nowhere"})))
+    described["databases"]["staging"] = described["databases"]["shop-db"] | {"name": "whatever", "port": 1}
+    described["plans"][PLAN]["recovery_test"]["staging"]["start"] = ["no-such-program"]
+    given = notice.give(fleets.built(described, made.folder), PLAN, made.around().tell)
+    assert {each.check for each in given.lacking} == {"staging", "application"}
+    told = " ".join(each.found for each in given.lacking)
+    assert ("/nowhere" in told, "no-such-program" in told) == (True, True)
+    assert "To mend before: staging" in made.messages[-1].body
