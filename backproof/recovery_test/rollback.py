@@ -3,8 +3,6 @@
 What stands for the live database there is an empty one with a table of ours, by which it is told from the restored one.
 """
 
-import secrets
-
 from sqlalchemy import create_engine, inspect
 
 from backproof.engines import Engine
@@ -16,11 +14,15 @@ REHEARSED = "Rollback rehearsed"
 _MARK = "backproof_rehearsal"
 
 
+def stand_ins(copy: Target) -> tuple[Target, Target]:
+    """What stands for the live database beside a staging copy, and for what is set aside; of a test's own name."""
+    return copy.to(f"{copy.database}_live"), copy.to(f"{copy.database}_before")
+
+
 def rehearse(rehearsal: Rehearsal) -> None:
     """Exchange, and undo; each is timed, and looked at afterwards."""
     engine, copy, manifest = rehearsal.engine, rehearsal.place(), rehearsal.backup_of_it()
-    ending = secrets.token_hex(3)
-    live, aside = copy.to(f"backproof_live_{ending}"), copy.to(f"backproof_before_{ending}")
+    live, aside = stand_ins(copy)
     try:
         engine.create(live, manifest)
         _mark(engine, live)

@@ -17,6 +17,7 @@ from backproof.recovery_test import judging, production
 from backproof.recovery_test.application import StagedApplication
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.record import Cited
+from backproof.recovery_test.rollback import stand_ins
 
 RESTORE, CRITICAL = "Restore", "Critical data present and accurate"
 CONNECTS, FUNCTIONS = "Application connects", "Application functions"
@@ -39,6 +40,8 @@ def make_place(rehearsal: Rehearsal) -> None:
         lock = engine.recovery_lock(server, f"test {rehearsal.plan}")
         made = temporary_database(fleet, engine, manifest, server, "test", lock)
         target = rehearsal.open.enter_context(made)
+        for left in stand_ins(target):  # by a test that was killed while it rehearsed a rollback
+            engine.drop(left)
         rehearsal.staging = f"{target.database} on {target.host}:{target.port}"
     rehearsal.target = target
     application = fleet.plan(rehearsal.plan).application
