@@ -10,16 +10,20 @@ from prefect.input import RunInput
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
+from backproof.recovery.report import RecoveryReport
 from backproof.recovery.report import publish as published
 from backproof.recovery.run import carry_out
 from flows.fields import Accepted, BackupId, Before, HowTo, PlanName, Reason
 from flows.naming import run_name, tag
 from flows.recovery_summary import proposal_summary, recovery_summary
+from tasks import words
 from tasks.publish import publish
 from tasks.recover import Proposed, as_task, opened, proposed
 from tasks.stopping import stopping_cleanly
 
 RECOVERED = "backproof.recovery.ended"
+MISSED = "ObjectiveMissed"
+"""The name of the state in which a recovery ends that succeeded, later than promised."""
 APPROVAL_SECONDS = 3600
 """So long somebody may take to approve; afterwards the run ends, and nothing was touched."""
 
@@ -52,8 +56,9 @@ def recovery(
         accept: Names of obstacles to go on in spite of, as a refused run has named them.
 
     Returns:
-        ``Completed`` (recovered), ``Cancelled`` (refused, or nobody approved: nothing was touched) or ``Failed`` (taken
-        back, or nothing was changed; or taking it back failed). The data is a ``RecoveryReport`` as plain JSON.
+        ``Completed`` (recovered; named ``ObjectiveMissed`` where it took longer than promised), ``Cancelled`` (refused,
+        or nobody approved: nothing was touched) or ``Failed`` (taken back, or nothing was changed; or taking it back
+        failed). The data is a ``RecoveryReport`` as plain JSON.
 
     Raises:
         BackproofError: no backup fits, or the server can't be reached.
@@ -74,10 +79,20 @@ def recovery(
         data = made.model_dump(mode="json")
         if outcome.result == "recovered":
             left = [*outcome.problems, *problems]
-            name = "Degraded" if left else None
+            if missed := _missed(made):
+                left.insert(0, missed)
+            name = MISSED if missed else "Degraded" if left else None
             return Completed(name=name, message=f"{made.recovery} is done. {' '.join(left)}".strip(), data=data)
         also = f" Taking it back failed: {outcome.also}" if outcome.also else ""
         return Failed(message=f"{made.recovery}: {outcome.result}. {outcome.why}{also}", data=data)
+
+
+def _missed(made: RecoveryReport) -> str:
+    """What to say of a recovery that took longer than promised; empty where it did not."""
+    took = made.elapsed_seconds
+    if took is None or took <= made.objective_seconds:
+        return ""
+    return f"It took {words.duration(took)}, and the objective is {words.duration(made.objective_seconds)}."
 
 
 def _approval(found: Proposed) -> Approval | str:

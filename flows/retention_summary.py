@@ -7,6 +7,7 @@ from typing import Any
 from backproof.errors import BackproofError
 from backproof.operations.prune import Kept, Pruned
 from backproof.operations.removing import Removed
+from backproof.recovery_test.due import TestDue
 from flows.summary import document, listed, table
 from tasks import words
 
@@ -26,8 +27,13 @@ def totals(outcome: Pruned | BackproofError) -> dict[str, Any]:
     }
 
 
-def retention_summary(fleet: str, outcomes: Mapping[str, Pruned | BackproofError], dry_run: bool) -> str:
-    """What was deleted and kept, plan by plan, and why."""
+def retention_summary(
+    fleet: str,
+    outcomes: Mapping[str, Pruned | BackproofError],
+    dry_run: bool,
+    rehearsed: Mapping[str, TestDue | BackproofError | None] | None = None,
+) -> str:
+    """What was deleted and kept, plan by plan, and why; and which plans were not rehearsed this quarter."""
     sums = {plan: totals(outcome) for plan, outcome in outcomes.items()}
     head = ("plan", "would be deleted" if dry_run else "deleted", "kept", "freed", "")
     rows = [
@@ -41,7 +47,20 @@ def retention_summary(fleet: str, outcomes: Mapping[str, Pruned | BackproofError
         for plan, each in sums.items()
     ]
     title = f"## {fleet}: retention" + (", a dry run: nothing was deleted" if dry_run else "")
-    return document(title, table(head, rows), *(_plan(plan, each, dry_run) for plan, each in outcomes.items()))
+    plans = (_plan(plan, each, dry_run) for plan, each in outcomes.items())
+    return document(title, table(head, rows), _tests(rehearsed or {}), *plans)
+
+
+def _tests(rehearsed: Mapping[str, TestDue | BackproofError | None]) -> str:
+    told = [
+        f"⚠ {each.sentence}. {each.remedy}" for each in rehearsed.values() if isinstance(each, TestDue) and each.overdue
+    ]
+    told += [
+        f"⚠ {plan}: when it was last rehearsed is not known. {each}"
+        for plan, each in rehearsed.items()
+        if isinstance(each, BackproofError)
+    ]
+    return document("### Recovery tests", listed(told)) if told else ""
 
 
 def _plan(plan: str, outcome: Pruned | BackproofError, dry_run: bool) -> str:

@@ -16,8 +16,10 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from backproof.fleet.week_before import week_before
 from backproof.fleet.whole import FleetSpec
 
+_A_WEEK = timedelta(days=7)
 _LOOKED_AHEAD = timedelta(days=400)
 _MOST_LOOKED_AT = 20_000
 """Two weeks of a schedule that fires each minute: what is regular for so long stays so."""
@@ -37,6 +39,8 @@ class Entry:
     """``daily``, ``monthly``, ``retention`` …"""
     cron: str
     """As it runs, in the fleet's time zone: already spread."""
+    rule: str | None = None
+    """In place of it, what the scheduler is given (RFC 5545): it starts a week before each moment of ``cron``."""
 
 
 def of_plan(spec: FleetSpec, plan: str) -> tuple[Entry, ...]:
@@ -45,6 +49,25 @@ def of_plan(spec: FleetSpec, plan: str) -> tuple[Entry, ...]:
     schedules = spec.plans[plan].schedules
     kinds = {"daily": schedules.daily, "monthly": schedules.monthly}
     return _entries({kind: [spread(text, window, plan) for text in crons] for kind, crons in kinds.items()})
+
+
+def recovery_tests(spec: FleetSpec, plan: str) -> tuple[Entry, ...]:
+    """The recovery tests of a plan, spread as its backups are."""
+    window = spec.spread if len(spec.plans) > 1 else timedelta()
+    return _entries(
+        {"recovery-test": [spread(text, window, plan) for text in spec.plans[plan].schedules.recovery_test]}
+    )
+
+
+def notices(spec: FleetSpec, plan: str) -> tuple[Entry, ...]:
+    """What tells of each recovery test a week before; of a schedule of which that can't be said, there is none."""
+    tests = recovery_tests(spec, plan)
+    named = [(each, week_before(each.cron)) for each in tests]
+    return tuple(
+        Entry(each.slug.replace("recovery-test", "notice", 1), "recovery-test-notice", each.cron, rule)
+        for each, rule in named
+        if rule
+    )
 
 
 def of_fleet(spec: FleetSpec) -> tuple[Entry, ...]:
@@ -75,6 +98,16 @@ def spread(text: str, window: timedelta, name: str) -> str:
 def next_times(crons: Iterable[str], zone: str, after: datetime, count: int) -> list[datetime]:
     """The next moments, in UTC, at which any of some schedules fires; fewer where it never fires so often."""
     return list(islice(_moments(crons, zone, after), count))
+
+
+def next_of(entry: Entry, zone: str, after: datetime, count: int) -> list[datetime]:
+    """The next moments, in UTC, at which a schedule starts something; fewer where it never fires so often."""
+    if entry.rule is None:
+        return next_times([entry.cron], zone, after, count)
+    place = ZoneInfo(zone)
+    tests = next_times([entry.cron], zone, after + _A_WEEK - _FARTHEST_OVERTAKEN, count + 1)
+    before = (_moment(each.astimezone(place).replace(tzinfo=None) - _A_WEEK, place) for each in tests)
+    return [each for each in before if each >= after][:count]
 
 
 def longest_gap(crons: tuple[str, ...], zone: str, after: datetime) -> tuple[timedelta, datetime] | None:

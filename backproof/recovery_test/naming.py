@@ -7,6 +7,8 @@
     shop/recovery-test/recovery-test_2026-01-06_090000.report.pdf
     shop/recovery-test/recovery-test_2025-12-30_090000.production.json  signed: the state of production, a week before
     shop/recovery-test/recovery-test_2026-01-06_090000.closed-2026-01-1.json   signed: an issue, closed
+    shop/recovery-test/recovery-test_2025-10-01_043000.watched.json     signed: from then on a test is waited for
+    shop/recovery-test/recovery-test_2026-04-16_090000.overdue.json     signed: it was told that none was by then
 """
 
 import re
@@ -14,7 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 _ID = re.compile(r"recovery-test_(\d{4}-\d{2}-\d{2}_\d{6})", re.ASCII)
-_PART = re.compile(r"report\.(?:json|html|pdf)|production\.json|closed-\d{4}-\d{2}-\d{1,3}\.json", re.ASCII)
+_PART = re.compile(
+    r"report\.(?:json|html|pdf)|(?:production|watched|overdue)\.json|closed-\d{4}-\d{2}-\d{1,3}\.json", re.ASCII
+)
 _KEY = re.compile(
     rf"([a-z0-9][a-z0-9-]{{0,62}})/recovery-test/(recovery-test_\d{{4}}-\d{{2}}-\d{{2}}_\d{{6}})\.({_PART.pattern})",
     re.ASCII,
@@ -22,6 +26,7 @@ _KEY = re.compile(
 
 REPORT_JSON, REPORT_HTML, REPORT_PDF = "report.json", "report.html", "report.pdf"
 PRODUCTION = "production.json"
+WATCHED, OVERDUE = "watched.json", "overdue.json"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -27,7 +27,9 @@ _FAILED = {
     "prefect.flow-run.Crashed",
     "prefect.flow-run.Overdue",
 }
-_TROUBLE = _FAILED | {"prefect.flow-run.Degraded"}
+_MISSED = "prefect.flow-run.ObjectiveMissed"
+_TROUBLE = _FAILED | {"prefect.flow-run.Degraded", _MISSED}
+_FINDINGS = {"backproof.recovery-test.overdue", "backproof.objective.outgrown-soon"}
 _LATE = "prefect.flow-run.Late"
 _LONGEST_NAME = 120
 
@@ -83,6 +85,14 @@ def _for_plans(spec: FleetSpec, blocks: Mapping[str, UUID]) -> Iterator[Automati
         taken_up = [*tags, {"prefect.resource.role": "flow", "prefect.resource.name": "!deadline"}]
         text = alert_texts.waiting(spec.fleet)
         yield _rule(spec, f"late runs{suffix}", told, _still(spec.late_after, taken_up), _send(blocks, told, text))
+        trigger = EventTrigger(
+            expect=_FINDINGS,
+            match={"prefect.resource.id": [f"backproof.plan.{plan}" for plan in plans]},
+            match_related=_fleet_tag(spec.fleet),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+        )
+        yield _rule(spec, f"outlook{suffix}", told, trigger, _send(blocks, told, alert_texts.finding(spec.fleet)))
     for told, plans in succeeding.items():
         trigger = EventTrigger(
             expect={"backproof.backup.proven"},
@@ -118,7 +128,7 @@ def _escalating(spec: FleetSpec, deployment: UUID) -> Iterator[AutomationCore]:
     }
     action = RunDeployment(source="selected", deployment_id=deployment, parameters=parameters)
     flows: Match = {"prefect.resource.role": "flow", "prefect.resource.name": _ESCALATES}
-    yield _rule(spec, "escalation", (), _now(_FAILED, [*tags, flows]), [action])
+    yield _rule(spec, "escalation", (), _now(_FAILED | {_MISSED}, [*tags, flows]), [action])
     late: Match = {"prefect.resource.role": "flow", "prefect.resource.name": "deadline"}
     yield _rule(spec, "escalation, no worker", (), _now({_LATE}, [*tags, late]), [action])
 

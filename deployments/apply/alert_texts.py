@@ -28,11 +28,14 @@ _RUN = (
     "{% set state = event.resource['prefect.state-name'] %}"
     "{% set told = (event.resource['prefect.state-message'] or '') | replace('{{', '{ {') %}"
     "{% set run = event.resource['prefect.resource.name'] %}"
+    "{% set rehearsal = ' recovery-test ' in run %}"
 )
 _SHORT = (
     "{% if state == 'Crashed' %}{{ run }} was lost"
+    "{% elif state == 'Degraded' and rehearsal %}{{ run }} is incomplete"
     "{% elif state == 'Degraded' %}{{ run }} is degraded"
     "{% elif state == 'Overdue' or state == 'Late' %}no proven backup in time"
+    "{% elif state == 'ObjectiveMissed' %}{{ run }} took longer than promised"
     "{% else %}{{ run }} failed{% endif %}"
 )
 _RAISED = "Flow run encountered an exception: "
@@ -63,6 +66,12 @@ _ADVICE = (
     "stands in the way. Then start its backup."
     "{% elif state == 'Crashed' %}See that the worker runs and its machine has memory and room, then start the run "
     "again: what was half done does not count, and is swept up."
+    "{% elif state == 'ObjectiveMissed' %}The database is back. See what took so long: backproof recovery list "
+    "{{ plan }}; and what the next one will take: backproof estimate {{ plan }}."
+    "{% elif rehearsal and state == 'Degraded' %}Not all of it was run, and that is no pass. Mend what is named, then "
+    "rehearse again: backproof recovery-test {{ plan }}."
+    "{% elif rehearsal %}Read the report: backproof reports pull --plan {{ plan }}. What it found has an owner and a "
+    "day. Mend it, then rehearse again: backproof recovery-test {{ plan }}."
     "{% elif state == 'Degraded' %}Nothing is lost. Mend what is named; a missing copy is made by the next "
     "replication, a missing proof by backproof verify {{ plan }}."
     "{% else %}Mend what is named, then start the run again; its log tells more"
@@ -107,6 +116,20 @@ def proven(fleet: str) -> Template:
         "{{ event.resource['prefect.resource.name'] }}: {{ event.payload['backup'] }} is proven",
         "Plan: {{ event.resource['prefect.resource.name'] }}\nWhat: {{ event.payload['backup'] }} was restored, and "
         "came back as it was.\nSince: {{ event.occurred.strftime('%Y-%m-%d %H:%M:%S') }} UTC\nWhat to do: nothing.",
+    )
+
+
+def finding(fleet: str) -> Template:
+    """Of what is so though no run has failed: no recovery test in time, an objective that is outgrown soon."""
+    said = "{{ (event.payload['%s'] or '') | replace('{{', '{ {') }}"
+    return _template(
+        fleet,
+        "{{ event.resource['prefect.resource.name'] }}: "
+        "{% if event.event == 'backproof.recovery-test.overdue' %}a quarter without a recovery test"
+        "{% else %}recovery will take longer than promised{% endif %}",
+        f"Plan: {{{{ event.resource['prefect.resource.name'] }}}}\nWhat: {said % 'what'}\n"
+        "Since: {{ event.occurred.strftime('%Y-%m-%d %H:%M:%S') }} UTC\n"
+        f"What to do: {said % 'remedy'}",
     )
 
 

@@ -169,8 +169,8 @@ def put_plain(fleet: Fleet, plan: str, taken_at: datetime) -> Name:
     return name
 
 
-def start(client: SyncPrefectClient, name: str, **settings: Any) -> FlowRun:
-    deployment = client.read_deployment_by_name(name)
+def start(client: SyncPrefectClient, deployed_as: str, **settings: Any) -> FlowRun:
+    deployment = client.read_deployment_by_name(deployed_as)
     return client.create_flow_run_from_deployment(deployment.id, **settings)
 
 
@@ -195,6 +195,8 @@ def test_applying_makes_targets_automations_and_deadlines_and_again_changes_noth
         "create automation alarmed: late runs and escalation to team",
         "create automation alarmed: late runs of the whole fleet to ops",
         "create automation alarmed: late runs to ops",
+        "create automation alarmed: outlook and escalation to team",
+        "create automation alarmed: outlook to ops",
         "create automation alarmed: overdue, no worker and escalation to team",
         "create automation alarmed: overdue, no worker to ops",
         "create automation alarmed: proven backups to team",
@@ -326,6 +328,59 @@ def test_a_run_that_is_lost_or_degraded_is_told(
     end(client, run.id, state)
     [message] = hook.next()
     assert message["subject"] == f"alarm-blog: {run.name} {said}"
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "advice"),
+    [
+        (Failed(message="Restore failed."), "failed", "backproof reports pull --plan alarm-blog"),
+        (Completed(name="Degraded", message="The application was not started."), "is incomplete", "that is no pass"),
+        (
+            Completed(name="ObjectiveMissed", message="It took 65 min."),
+            "took longer than promised",
+            "The database is back",
+        ),
+    ],
+)
+def test_a_recovery_test_that_did_not_pass_and_an_objective_that_was_missed_are_told(
+    applied: list[str], client: SyncPrefectClient, hook: Webhook, state: Any, said: str, advice: str
+) -> None:
+    name = "alarm-blog recovery-test 2026-01-06"
+    run = start(
+        client,
+        "verification/alarmed.verification",
+        parameters={"plan": "alarm-blog"},
+        tags=["plan:alarm-blog"],
+        name=name,
+    )
+    end(client, run.id, state)
+    [message] = hook.next()
+    assert message["subject"] == f"alarm-blog: {name} {said}"
+    assert advice in message["body"]
+
+
+def test_what_the_stores_tell_of_recovery_tests_is_told_with_what_to_do(
+    applied: list[str], client: SyncPrefectClient, hook: Webhook
+) -> None:
+    payload = {"what": "alarm-blog: no recovery test since {{ long }}", "remedy": "Rehearse now."}
+    for event, subject in (
+        ("backproof.recovery-test.overdue", "a quarter without a recovery test"),
+        ("backproof.objective.outgrown-soon", "recovery will take longer than promised"),
+    ):
+        emit(client, event, payload)
+        [message] = hook.next()
+        assert message["subject"] == f"alarm-blog: {subject}"
+        assert "What: alarm-blog: no recovery test since { { long }}" in message["body"]
+        assert "What to do: Rehearse now." in message["body"]
+
+
+def emit(client: SyncPrefectClient, event: str, payload: dict[str, str]) -> None:
+    """An event of plan ``alarm-blog``, as a run of the fleet would."""
+    resource = {"prefect.resource.id": "backproof.plan.alarm-blog", "prefect.resource.name": "alarm-blog"}
+    related = [{"prefect.resource.id": "prefect.tag.fleet:alarmed", "prefect.resource.role": "tag"}]
+    body = {"event": event, "resource": resource, "related": related, "payload": payload}
+    body |= {"occurred": datetime.now(UTC).isoformat(), "id": str(UUID(int=time.monotonic_ns()))}
+    client.request("POST", "/events", json=[body]).raise_for_status()
 
 
 def test_what_is_well_and_what_nobody_asked_for_is_not_told(

@@ -1,5 +1,6 @@
 """The flow ``retention`` on a real Prefect server: plan by plan, one stopping no other, and what it shows."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,12 +14,16 @@ from prefect.client.schemas.objects import State
 import blocks
 from backproof.errors import BackproofError, NotFound
 from backproof.fleet import Fleet
+from backproof.measures import Forecast
 from backproof.operations.pin import pin
 from blocks import plans_of, save_fleet
 from blocks.fleet import FILE_VARIABLE
 from flows.retention import retention
+from flows.retention_summary import retention_summary
+from tasks import stopping, tests_due
 from tests.support.fleets import PLAN, built, described
 from tests.support.histories import NOWHERE, days_ago, ids, put
+from tests.support.recovery_tests import recovery_test
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -81,6 +86,40 @@ def test_a_dry_run_deletes_nothing_and_says_so(fleet: Fleet) -> None:
     assert len(ids(fleet, "near")) == 5
     assert "a dry run: nothing was deleted" in summary
     assert "**To be deleted**" in summary
+
+
+def test_a_quarter_without_a_recovery_test_is_told_and_its_alarm_is_raised_once(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr(tests_due, "log", lambda _: None)
+    monkeypatch.setattr(tests_due, "emit_event", lambda event, resource, payload: raised.append((event, resource)))
+    state, _, summary = run("tests", [PLAN])
+    assert "recovery test" not in (state.message or "") + summary, "a plan that is new is given a quarter"
+    monkeypatch.setattr(stopping, "now", lambda: datetime.now(UTC) + timedelta(days=101))
+    for _ in range(2):
+        overdue = tests_due.tests_due.fn(PLAN)
+        assert overdue is not None
+        assert overdue.overdue
+    assert [(event, resource["prefect.resource.id"]) for event, resource in raised] == [
+        (tests_due.OVERDUE, f"backproof.plan.{PLAN}")
+    ]
+    told = retention_summary("tests", {}, False, {PLAN: overdue})
+    assert "### Recovery tests" in told
+    assert f"Rehearse now: backproof recovery-test {PLAN}" in told
+
+
+def test_the_alarm_of_an_outlook_is_raised_within_two_quarters(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[dict[str, str]] = []
+    monkeypatch.setattr(tests_due, "log", lambda _: None)
+    monkeypatch.setattr(tests_due, "emit_event", lambda event, resource, payload: raised.append(payload))
+    now = datetime(2026, 1, 6, 9, tzinfo=UTC)
+    for days in (None, 200, 180):
+        at = None if days is None else now + timedelta(days=days)
+        record = recovery_test(forecast=Forecast(known=True, outgrown_at=at))
+        assert tests_due.warn_of_outlook.fn(record, now) is (days == 180)
+    [told] = raised
+    assert "longer than the objective of 60 minutes from 2026-07-05 on" in told["what"]
 
 
 def test_another_fleet_than_the_environment_s_is_refused(fleet: Fleet) -> None:

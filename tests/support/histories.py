@@ -9,6 +9,7 @@ from backproof.archive.manifest import archive_name
 from backproof.fleet import Fleet
 from backproof.naming import MANIFEST, PIN, Name, ProofPart, key, parse
 from backproof.records import Kind, Proof, Target, Verdict
+from backproof.recovery_test.naming import parse as parse_test
 from tests.support import archives
 from tests.support.fleets import PLAN
 
@@ -75,6 +76,8 @@ def held(fleet: Fleet, store: str) -> dict[str, list[str]]:
     """What lies in a store: a backup's id to the last parts of its keys."""
     found: dict[str, list[str]] = {}
     for each in fleet.store(store).list(f"{PLAN}/"):
+        if parse_test(each.key) is not None:
+            continue
         name = parse(each.key)
         assert name is not None
         found.setdefault(name.id, []).append(each.key.partition(".")[2].partition("_")[0])

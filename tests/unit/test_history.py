@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from backproof.fleet import Fleet
-from backproof.measures import Forecast, Measure
+from backproof.measures import Measure
 from backproof.naming import Name, ProofPart, key
 from backproof.records import Proof, Timing
 from backproof.recovery_test import naming
 from backproof.recovery_test.history import Span, ages, data_loss, measures
-from backproof.recovery_test.record import DataLoss, RecoveryTest
+from backproof.recovery_test.record import RecoveryTest
 from tests.support.fleets import PLAN, fleet_of
 from tests.support.histories import NOWHERE, days_ago, prove, put
+from tests.support.recovery_tests import recovery_test
 
 NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
 A_DAY = 86_400.0
@@ -65,43 +66,8 @@ def timed(fleet: Fleet, name: Name, seconds: float, signer: Fleet | None = None,
 
 
 def report(at: datetime, seconds: float | None, history: tuple[Measure, ...] = (), plan: str = PLAN) -> RecoveryTest:
-    return RecoveryTest(
-        plan=plan,
-        test=naming.test_id(at),
-        verdict="passed",
-        summary="",
-        started_at=at,
-        ended_at=at,
-        by="schedule",
-        responsible="ada",
-        engine="postgresql",
-        database="shop",
-        backup=None,
-        backup_kind=None,
-        taken_at=None,
-        store=None,
-        location="",
-        staging="",
-        live_bytes=4_000_000_000,
-        stored_bytes=0,
-        size_class="medium",
-        phases=(),
-        recovery_seconds=seconds,
-        objective_seconds=3600,
-        checklist=(),
-        rollback_checklist=(),
-        critical_data=(),
-        production_at=None,
-        data_loss=DataLoss(since=at, until=at, maximum_seconds=None, typical_seconds=None, objective_seconds=0),
-        forecast=Forecast(known=False),
-        history=history,
-        issues=(),
-        still_open=(),
-        contacts=(),
-        versions={},
-        identities={},
-        cites=(),
-        measured=(),
+    return recovery_test(
+        plan=plan, test=naming.test_id(at), started_at=at, ended_at=at, recovery_seconds=seconds, history=history
     )
 
 
