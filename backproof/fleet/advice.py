@@ -8,6 +8,7 @@ from pathlib import Path
 from backproof.fleet import timetable
 from backproof.fleet.durations import spell
 from backproof.fleet.specs import LocalStoreSpec, S3StoreSpec
+from backproof.fleet.week_before import week_before
 from backproof.fleet.whole import FleetSpec
 
 _NAMED = 4
@@ -24,6 +25,7 @@ def advice(spec: FleetSpec, now: datetime) -> list[str]:
     return [
         *_grouped(spec, without_escrow),
         *_grouped(spec, lambda spec, plan: _too_rare(spec, plan, now)),
+        *_grouped(spec, _without_notice),
         *_same_place(spec),
         *_not_lasting(spec),
     ]
@@ -71,6 +73,17 @@ def _too_rare(spec: FleetSpec, plan: str, now: datetime) -> str | None:
     return (
         f"plan {plan}: its schedules can't meet its RPO of {spell(rpo)}: "
         f"from {since:%Y-%m-%d %H:%M} UTC there is no backup for {spell(gap)}"
+    )
+
+
+def _without_notice(spec: FleetSpec, plan: str) -> str | None:
+    """A week before some schedules can't be said as a schedule."""
+    untold = [text for text in spec.plans[plan].schedules.recovery_test if week_before(text) is None]
+    if not untold:
+        return None
+    return (
+        f"plan {plan}: nobody hears of recovery tests ('{untold[0]}') a week before: no schedule can say when that is; "
+        "name a day of the month, or one such as TUE#1"
     )
 
 

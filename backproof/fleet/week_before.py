@@ -9,11 +9,13 @@ from backproof.fleet.cron import DAYS, MONTHS
 
 _RFC_DAYS = ("SU", "MO", "TU", "WE", "TH", "FR", "SA")
 _LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_ANCHOR = "DTSTART:20200101T000000"
+"""Where the rules begin: said, since Prefect would say it otherwise, and what is applied should be what is there."""
 _EVERY_MONTH = list(range(1, 13))
 
 
 def week_before(cron: str) -> str | None:
-    """The rule, of one line or two; None where there is no exact one.
+    """The rule, two lines or three; None where there is no exact one.
 
     Args:
         cron: a schedule that ``cron.check`` accepts.
@@ -27,7 +29,7 @@ def week_before(cron: str) -> str | None:
         rules = _by_weekday(weekday, months, at)
     else:
         rules = _by_day(day, months, at) if weekday == "*" else None
-    return "\n".join(f"RRULE:{rule}" for rule in rules) if rules else None
+    return "\n".join([_ANCHOR, *(f"RRULE:{rule}" for rule in rules)]) if rules else None
 
 
 def _by_weekday(weekday: str, months: list[int], at: str) -> list[str] | None:

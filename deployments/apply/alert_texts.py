@@ -29,6 +29,7 @@ _RUN = (
     "{% set told = (event.resource['prefect.state-message'] or '') | replace('{{', '{ {') %}"
     "{% set run = event.resource['prefect.resource.name'] %}"
     "{% set rehearsal = ' recovery-test ' in run %}"
+    "{% set announced = ' recovery-test-notice ' in run %}"
 )
 _SHORT = (
     "{% if state == 'Crashed' %}{{ run }} was lost"
@@ -68,6 +69,7 @@ _ADVICE = (
     "again: what was half done does not count, and is swept up."
     "{% elif state == 'ObjectiveMissed' %}The database is back. See what took so long: backproof recovery list "
     "{{ plan }}; and what the next one will take: backproof estimate {{ plan }}."
+    "{% elif announced and state == 'Degraded' %}Mend what is named before the recovery test, a week from now."
     "{% elif rehearsal and state == 'Degraded' %}Not all of it was run, and that is no pass. Mend what is named, then "
     "rehearse again: backproof recovery-test {{ plan }}."
     "{% elif rehearsal %}Read the report: backproof reports pull --plan {{ plan }}. What it found has an owner and a "

@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
-from prefect.client.schemas.schedules import CronSchedule
+from prefect.client.schemas.schedules import CronSchedule, RRuleSchedule
 
 from backproof.errors import ConfigurationError
 from backproof.fleet import FleetSpec
@@ -66,7 +66,7 @@ class Deployments(Sort):
             schedules=[
                 DeploymentScheduleCreate(
                     slug=slug,
-                    schedule=CronSchedule(cron=each["cron"], timezone=each["timezone"]),
+                    schedule=_schedule(each),
                     parameters=each["parameters"],
                     active=slug not in note.get("inactive", ()),
                 )
@@ -104,6 +104,19 @@ class Deployments(Sort):
         return name
 
 
+def _schedule(fields: Mapping[str, Any]) -> CronSchedule | RRuleSchedule:
+    zone = fields["timezone"]
+    if "rrule" in fields:
+        return RRuleSchedule(rrule=fields["rrule"], timezone=zone)
+    return CronSchedule(cron=fields["cron"], timezone=zone)
+
+
+def _fires(schedule: Mapping[str, Any]) -> dict[str, Any]:
+    if "rrule" in schedule:
+        return {"rrule": schedule["rrule"]}
+    return {"cron": schedule.get("cron", str(schedule))}
+
+
 def _pages(client: SyncPrefectClient, which: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """As plain JSON: Prefect's own records of a thousand deployments take it seconds to make."""
     offset = 0
@@ -119,7 +132,7 @@ def _pages(client: SyncPrefectClient, which: Mapping[str, Any]) -> Iterator[dict
 def _thing(found: Mapping[str, Any], flow: str) -> Thing:
     schedules = {
         each["slug"] or each["id"]: {
-            "cron": each["schedule"].get("cron", str(each["schedule"])),
+            **_fires(each["schedule"]),
             "timezone": each["schedule"].get("timezone"),
             "parameters": each["parameters"],
         }

@@ -56,6 +56,39 @@ def plan_backup(spec: FleetSpec, plan: str) -> str:
     )
 
 
+def plan_recovery_test(spec: FleetSpec, plan: str) -> str:
+    """The description of ``<plan>-recovery-test``, in markdown."""
+    its = spec.plans[plan]
+    staging = its.recovery_test.staging.database
+    where = f"the server of **{staging}**" if staging else "a throwaway server"
+    return "\n\n".join(
+        (
+            f"Rehearses the recovery of **{its.database}** by the stopwatch: a backup is fetched from a cloud copy, "
+            f"brought back on {where}, compared with production, and used by the application. Nothing live is touched.",
+            "**When.** On the schedule at the right, by default the first Tuesday of each quarter; the team hears of "
+            "it a week before. By hand: **Run**, then **Quick run**, then **Run**.",
+            _WHAT_IT_LEAVES.format(key=f"{plan}-recovery-test", what="the checklist with its evidence, and all times"),
+            _TEST_ENDS,
+        )
+    )
+
+
+def plan_notice(spec: FleetSpec, plan: str) -> str:
+    """The description of ``<plan>-recovery-test-notice``, in markdown."""
+    return "\n\n".join(
+        (
+            f"A week before each recovery test of **{plan}**: tells the team, looks at what the test will need, and "
+            "records the state of production that the test is held against.",
+            "**When.** On the schedule at the right, exactly a week before. Nobody needs to start it.",
+        )
+    )
+
+
+_TEST_ENDS = (
+    "**How a run ends.** *Completed*: every point passed. *Degraded*: not all of it was run, which is no pass. "
+    "*Failed*: a point failed, or it took longer than the objective. The report is in every store of the plan: "
+    "`backproof reports pull`."
+)
 _RECOVERY_ENDS = (
     "**How a run goes on.** It shows what it would do, and waits for approval: open the run, **Resume**, type the "
     "database's name. *Completed*: the backup is live; the former database is set aside. *Cancelled*: nobody approved. "
@@ -71,7 +104,7 @@ def by_hand(spec: FleetSpec, flow: str, first_line: str) -> str:
             f"**How.** **Run**, then **Custom run**; pick one of the {len(spec.plans)} plans of fleet "
             f"**{spec.fleet}**; **Submit**. The list is that of fleet.yaml.",
             _WHAT_IT_LEAVES.format(key=f"PLAN-{flow}", what="what was found, in numbers"),
-            _RECOVERY_ENDS if flow == "recovery" else _ENDS,
+            {"recovery": _RECOVERY_ENDS, "recovery-test": _TEST_ENDS}.get(flow, _ENDS),
         )
     )
 

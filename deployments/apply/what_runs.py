@@ -4,7 +4,7 @@ A deployment names its flow by module, so that a worker finds it wherever this c
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -19,12 +19,13 @@ from flows.backup import backup
 from flows.deadline import deadline
 from flows.escalation import acknowledge, escalation
 from flows.recovery import recovery
+from flows.recovery_test import recovery_test, recovery_test_notice
 from flows.replication import replication
 from flows.retention import retention
 from flows.verification import verification
 
 SORT = "deployment"
-BY_HAND: tuple[Flow[..., Any], ...] = (backup, verification, recovery)
+BY_HAND: tuple[Flow[..., Any], ...] = (backup, verification, recovery, recovery_test)
 """Started by a person, for a plan picked from a list."""
 FOR_ALL: tuple[Flow[..., Any], ...] = (retention, replication)
 """On a schedule of the fleet's, over all plans or some."""
@@ -40,10 +41,10 @@ def tag(fleet: str) -> str:
 
 
 def deployments(spec: FleetSpec) -> list[Thing]:
-    """Per plan ``<plan>-backup`` with its schedules; for the whole fleet ``<fleet>.…``, whose forms list the plans."""
+    """Per plan its backup, recovery test and notice of that; for the whole fleet ``<fleet>.…``, with lists of plans."""
     entries = timetable.of_fleet(spec)
     return [
-        *(_of_plan(spec, plan) for plan in spec.plans),
+        *(thing for plan in spec.plans for thing in _of_plan(spec, plan)),
         *(_by_hand(spec, flow) for flow in BY_HAND),
         *(_behind_the_scenes(spec, flow) for flow in BEHIND_THE_SCENES),
         _deployment(spec, acknowledge, f"{spec.fleet}.acknowledge", _first_line(acknowledge)),
@@ -51,9 +52,9 @@ def deployments(spec: FleetSpec) -> list[Thing]:
     ]
 
 
-def _of_plan(spec: FleetSpec, plan: str) -> Thing:
+def _of_plan(spec: FleetSpec, plan: str) -> Iterator[Thing]:
     schedules = {entry.slug: _schedule(spec, entry, {"kind": entry.kind}) for entry in timetable.of_plan(spec, plan)}
-    return _deployment(
+    yield _deployment(
         spec,
         backup,
         f"{plan}-backup",
@@ -63,6 +64,28 @@ def _of_plan(spec: FleetSpec, plan: str) -> Thing:
         schedules=schedules,
         parameters={"plan": plan, "kind": "manual"},
     )
+    tests, notices = timetable.recovery_tests(spec, plan), timetable.notices(spec, plan)
+    yield _deployment(
+        spec,
+        recovery_test,
+        f"{plan}-recovery-test",
+        forms.plan_recovery_test(spec, plan),
+        plan=plan,
+        form=_form(spec, recovery_test, [plan]),
+        schedules={entry.slug: _schedule(spec, entry, {}) for entry in tests},
+        parameters={"plan": plan},
+    )
+    if notices:
+        yield _deployment(
+            spec,
+            recovery_test_notice,
+            f"{plan}-recovery-test-notice",
+            forms.plan_notice(spec, plan),
+            plan=plan,
+            form=_form(spec, recovery_test_notice, [plan]),
+            schedules={entry.slug: _schedule(spec, entry, {}) for entry in notices},
+            parameters={"plan": plan},
+        )
 
 
 def _by_hand(spec: FleetSpec, flow: Flow[..., Any]) -> Thing:
@@ -112,7 +135,8 @@ def _deployment(
 
 
 def _schedule(spec: FleetSpec, entry: Entry, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {"cron": entry.cron, "timezone": spec.timezone, "parameters": dict(parameters)}
+    fires = {"cron": entry.cron} if entry.rule is None else {"rrule": entry.rule}
+    return fires | {"timezone": spec.timezone, "parameters": dict(parameters)}
 
 
 def _form(spec: FleetSpec, flow: Flow[..., Any], plans: Iterable[str]) -> dict[str, Any]:

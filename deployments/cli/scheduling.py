@@ -75,7 +75,9 @@ def rows(
     from backproof.fleet import timetable
 
     entries: list[tuple[str | None, Iterable[Entry]]] = [
-        (name, timetable.of_plan(spec, name)) for name in spec.plans if plan in (None, name)
+        (name, (*timetable.of_plan(spec, name), *timetable.recovery_tests(spec, name), *timetable.notices(spec, name)))
+        for name in spec.plans
+        if plan in (None, name)
     ]
     if plan is None:
         entries.append((None, timetable.of_fleet(spec)))
@@ -83,7 +85,7 @@ def rows(
         Row(
             name,
             entry,
-            timetable.next_times([entry.cron], spec.timezone, now, TIMES),
+            timetable.next_of(entry, spec.timezone, now, TIMES),
             paused.get((name, entry.slug)),
         )
         for name, of_one in entries
@@ -98,7 +100,7 @@ def say(spec: "FleetSpec", found: Sequence[Row]) -> None:
         [
             row.plan or "(all plans)",
             row.entry.kind,
-            row.entry.cron,
+            row.entry.cron if row.entry.rule is None else f"a week before {row.entry.cron}",
             "paused by hand" if row.paused else ", ".join(map(moment, row.next)) or "never",
         ]
         for row in found

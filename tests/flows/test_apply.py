@@ -89,6 +89,17 @@ def test_the_second_apply_changes_nothing_and_flows_find_the_fleet(client: SyncP
         "daily",
         "monthly",
     }
+    [test] = there["again-one-recovery-test"].schedules
+    [notice] = there["again-one-recovery-test-notice"].schedules
+    assert (test.slug, notice.slug) == ("recovery-test", "notice")
+    assert test.schedule.cron.endswith(" 9 * 1,4,7,10 TUE#1")
+    assert notice.schedule.rrule.startswith(
+        "DTSTART:20200101T000000\nRRULE:FREQ=MONTHLY;BYMONTH=3,6,9,12;BYDAY=-1TU;BYHOUR=9;"
+    )
+    assert there["again.recovery-test"].parameter_openapi_schema["properties"]["plan"]["enum"] == [
+        "again-one",
+        "again-two",
+    ]
     assert there["again.backup"].parameter_openapi_schema["properties"]["plan"]["enum"] == ["again-one", "again-two"]
 
 
@@ -100,8 +111,10 @@ def test_a_change_keeps_ids_runs_and_what_was_paused_by_hand(client: SyncPrefect
     monthly = next(each for each in before["kept-one-backup"].schedules if each.slug == "monthly")
     client.update_deployment_schedule(before["kept-one-backup"].id, monthly.id, active=False)
     client.pause_deployment(before["kept-two-backup"].id)
+    notice = before["kept-one-recovery-test-notice"]
+    client.update_deployment_schedule(notice.id, notice.schedules[0].id, active=False)
     for plan in fleet["plans"].values():
-        plan["schedules"] = {"daily": ["0 5 * * *", "0 17 * * *"]}
+        plan["schedules"] = {"daily": ["0 5 * * *", "0 17 * * *"], "recovery_test": "0 9 1 1,7 *"}
     seen = apply(client, fleet)
     # Prefect forgets a schedule's parameters when it is paused by hand; that is mended, and the pause stays.
     assert {change.thing.name for change in seen.changes if change.by_hand} == {"backup/kept-one-backup"}
@@ -115,6 +128,11 @@ def test_a_change_keeps_ids_runs_and_what_was_paused_by_hand(client: SyncPrefect
     }
     assert {each.slug: each.parameters for each in after["kept-one-backup"].schedules}["monthly"] == {"kind": "monthly"}
     assert after["kept-two-backup"].paused
+    [again] = after["kept-one-recovery-test-notice"].schedules
+    assert not again.active
+    assert again.schedule.rrule.startswith(
+        "DTSTART:20200101T000000\nRRULE:FREQ=MONTHLY;BYMONTH=6,12;BYMONTHDAY=-7;BYHOUR=9;"
+    )
     assert apply(client, fleet).changes == ()
 
 
