@@ -182,7 +182,13 @@ def test_a_plan_gone_from_the_file_stays_until_remove_and_its_backups_always(
     fleet["plans"].pop("gone-two")
     seen = apply(client, fleet)
     assert seen.plans_gone == ("gone-two",)
-    assert names(seen.gone) == {"backup/gone-two-backup", "backproof-plan/gone-two", "gone-two"}
+    assert names(seen.gone) == {
+        "backup/gone-two-backup",
+        "recovery-test/gone-two-recovery-test",
+        "recovery-test-notice/gone-two-recovery-test-notice",
+        "backproof-plan/gone-two",
+        "gone-two",
+    }
     assert {"gone-two-backup", "gone-one-backup"} <= deployments(client, "gone").keys()
     assert apply(client, fleet).changes == ()
     assert blocks.load_fleet("gone-two").spec.plans.keys() == {"gone-two"}, "it runs on until it is removed"
@@ -312,5 +318,5 @@ def test_the_command_says_what_it_would_do_and_does_it(prefect_api: PrefectServe
     dry = run("--dry-run")
     check_keys(dry, example("apply"))
     assert {change["action"] for change in dry["changes"]} == {"create"}
-    assert [len(row["next"]) for row in dry["schedules"] if row["plan"] == "told-one"] == [3, 3]
+    assert [len(row["next"]) for row in dry["schedules"] if row["plan"] == "told-one"] == [3, 3, 3, 3]
     assert run()["changes"] == dry["changes"]

@@ -56,6 +56,7 @@ def test_a_fleet_of_defaults_in_two_regions_is_told_nothing() -> None:
         ({"timezone": "Europe/Amsterdam"}, "can't meet its RPO of 1d"),
         ({"plans": plan(schedules={"daily": [], "monthly": []})}, "plan shop has no schedule"),
         ({"plans": plan(schedules={"daily": "0 0 29 2 *", "monthly": []})}, "at most once"),
+        ({"plans": plan(schedules={"recovery_test": "0 9 13 * FRI"})}, "('0 9 13 * FRI') a week before"),
         ({"work_pool": {"type": "ecs"}}, "runs of a ecs work pool live on a machine that does not last"),
         ({"stores": {"local": {"type": "local", "path": "/tmp/backups"}}}, "a folder that the system empties"),
         (

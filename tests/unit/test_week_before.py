@@ -1,15 +1,18 @@
 """A notice a week before: its rule starts a week before each moment of a schedule, in Prefect's own scheduler."""
 
 import asyncio
+import base64
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from prefect.server.schemas.schedules import RRuleSchedule
 
-from backproof.fleet import cron
+from backproof.fleet import cron, parse
 from backproof.fleet.timetable import Entry, next_of, next_times
 from backproof.fleet.week_before import week_before
+from deployments.cli.scheduling import rows
 
 A_WEEK = timedelta(days=7)
 AFTER = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,6 +53,23 @@ def test_it_is_a_week_before_each_moment_for_years(text: str) -> None:
 @pytest.mark.parametrize("text", NOT_SAID)
 def test_where_no_rule_is_exact_there_is_none(text: str) -> None:
     assert week_before(cron.check(text)) is None
+
+
+def test_the_timetable_of_a_plan_has_its_tests_and_a_notice_of_each() -> None:
+    text = """
+        fleet: noticed
+        signing: {private_key: KEY}
+        stores: {local: {type: local, path: /nowhere}}
+        databases: {db: {engine: postgresql, port: 1, name: shop, user: u}}
+        plans: {shop: {database: db, encryption: none}}
+    """
+    spec = parse(text.replace("KEY", base64.b64encode(b"k" * 32).decode()), {}, Path("/srv/fleet.yaml"))
+    shown = {row.entry.kind: row for row in rows(spec, AFTER, {}, "shop")}
+    assert [each.isoformat() for each in shown["recovery-test"].next[:2]] == [
+        "2026-01-06T09:00:00+00:00",
+        "2026-04-07T09:00:00+00:00",
+    ]
+    assert shown["recovery-test-notice"].next[0].isoformat() == "2026-03-31T09:00:00+00:00"
 
 
 @pytest.mark.parametrize("zone", ["Europe/Amsterdam", "America/New_York", "Australia/Lord_Howe"])
