@@ -72,10 +72,11 @@ sweep: install
 	$(BIN)/python -m tests.sweep $(ARGS)
 	BACKPROOF_RECOVERY_MOMENTS=40 $(BIN)/python -m pytest tests/integration/test_recovery_killed.py
 
-# The pictures of docs/ui.md, taken anew of the demo's servers.
+# The pictures of docs/ui.md, taken anew of the demo's servers; and that of a report, of the record it was taken of.
 screenshots: install
 	./tests/install-servers
 	$(BIN)/python -m tests.ui.screenshots docs/screenshots
+	$(BIN)/python -m tests.ui.report_picture docs/screenshots
 
 constraints: .uv/bin/uv
 	.uv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra test \

@@ -4,6 +4,8 @@ import base64
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from backproof.archive.signing import Signer
 from backproof.recovery_test.naming import REPORT_HTML
 from backproof.recovery_test.record import RecoveryTest
@@ -13,7 +15,7 @@ from tests.support.pages import browser
 from tests.support.recovery_tests import recovery_test
 
 NAME = "recovery-report.png"
-WIDTH, HEIGHT = 1100, 1560
+WIDTH, HEIGHT = 1100, 1290
 
 
 def main(folder: Path, record: RecoveryTest) -> None:
@@ -26,6 +28,9 @@ def main(folder: Path, record: RecoveryTest) -> None:
             ui.page.goto((home / "report.html").as_uri())
             ui.page.evaluate("document.fonts.ready.then(() => true)")
             ui.page.screenshot(path=folder / NAME, animations="disabled")
+    with Image.open(folder / NAME) as taken:
+        small = taken.convert("RGB").quantize(64)
+    small.save(folder / NAME, optimize=True)
 
 
 if __name__ == "__main__":

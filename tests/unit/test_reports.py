@@ -21,7 +21,6 @@ from backproof.reports.message import issue_lines, report_message
 from backproof.reports.view import forecast_sentence, time_line, view
 from tests.support.recovery_tests import (
     FORECAST,
-    KINDS,
     UNKNOWN,
     WHEN,
     failed,
@@ -234,12 +233,9 @@ def test_spans_read_as_people_say_them(seconds: float, said: str) -> None:
     assert words.span(seconds) == said
 
 
-def test_every_kind_of_test_can_be_drawn() -> None:
-    for kind in KINDS.values():
-        documents = drawn(kind(), SIGNER)
-        assert documents[REPORT_HTML].count(b'role="img"') == (2 if kind().history else 0)
-        assert documents[REPORT_PDF].startswith(b"%PDF-")
-    assert "There is one" not in view(first()).forecast
+def test_one_measure_is_no_history() -> None:
+    assert "can't be known yet" in view(first()).forecast
+    assert view(first()).figures[3].value == "not known"
 
 
 def _places(length: int) -> Iterator[int]:
