@@ -451,6 +451,9 @@ class Engine(Protocol):
     def sqlalchemy_url(self, target: Target) -> str:
         """For a plan's checks."""
 
+    def url(self, target: Target) -> str:
+        """As most programs read an address: ``postgresql://user:password@host:port/database``. Never to be shown."""
+
 
 def find(name: str) -> Engine:
     """The engine a fleet names, by its name or another spelling.

@@ -46,7 +46,7 @@ def make_place(rehearsal: Rehearsal) -> None:
     rehearsal.target = target
     application = fleet.plan(rehearsal.plan).application
     rehearsal.application = StagedApplication(
-        rehearsal.spec.staging, application, target, engine.sqlalchemy_url(target), rehearsal.around.outputs
+        rehearsal.spec.staging, application, target, engine.url(target), rehearsal.around.outputs
     )
 
 

@@ -265,5 +265,14 @@ class MySQL:
         user, database = quote(target.user, safe=""), quote(target.database, safe="")
         return f"mysql+pymysql://{user}{password}@{place}/{database}?{urlencode(query, quote_via=quote)}"
 
+    def url(self, target: Target) -> str:
+        """As frameworks read it."""
+        user, database = quote(target.user, safe=""), quote(target.database, safe="")
+        secret = "" if target.password is None else f":{quote(target.password.get_secret_value(), safe='')}"
+        if target.host.startswith("/"):
+            socket = quote(f"{target.host}/mysqld.sock", safe="")
+            return f"mysql://{user}{secret}@localhost/{database}?unix_socket={socket}"
+        return f"mysql://{user}{secret}@{target.host}:{target.port}/{database}"
+
 
 ENGINE: Engine = MySQL()

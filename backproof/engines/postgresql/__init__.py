@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import JsonValue
 
@@ -251,6 +251,15 @@ class PostgreSQL:
         # The host as an option: it may be the folder of a Unix socket.
         user, database = quote(target.user, safe=""), quote(target.database, safe="")
         return f"postgresql+psycopg2://{user}{password}@/{database}?{options}"
+
+    def url(self, target: Target) -> str:
+        """As libpq reads it."""
+        user, database = quote(target.user, safe=""), quote(target.database, safe="")
+        secret = "" if target.password is None else f":{quote(target.password.get_secret_value(), safe='')}"
+        socket = {"host": target.host, "port": str(target.port)} if target.host.startswith("/") else {}
+        options = urlencode({**socket, **target.options}, quote_via=quote, safe="")
+        place = "" if socket else f"{target.host}:{target.port}"
+        return f"postgresql://{user}{secret}@{place}/{database}{'?' if options else ''}{options}"
 
 
 ENGINE: Engine = PostgreSQL()
