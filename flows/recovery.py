@@ -10,10 +10,12 @@ from prefect.input import RunInput
 from prefect.states import Cancelled, Completed, Failed
 from pydantic import Field
 
+from backproof.errors import ConfigurationError
+from backproof.recovery.context import Mode
 from backproof.recovery.report import RecoveryReport
 from backproof.recovery.report import publish as published
 from backproof.recovery.run import carry_out
-from flows.fields import Accepted, BackupId, Before, HowTo, PlanName, Reason
+from flows.fields import Accepted, AcceptOrphans, BackupId, Before, HowTo, OnlyTables, PlanName, Reason
 from flows.naming import run_name, tag
 from flows.recovery_summary import proposal_summary, recovery_summary
 from tasks import words
@@ -44,6 +46,8 @@ def recovery(
     before: Before = None,
     mode: HowTo = "swap",
     accept: Accepted = [],  # noqa: B006 — shown in a form
+    tables: OnlyTables = [],  # noqa: B006
+    accept_orphans: AcceptOrphans = False,
 ) -> State:
     """Put a backup in the place of a plan's live database. Asks for approval first; what was live is set aside.
 
@@ -54,6 +58,8 @@ def recovery(
         before: The newest proven backup from before that moment: of a corruption, a deletion, a breach. UTC.
         mode: `swap` restores beside the live database and changes their places. `in-place` drops the live one first.
         accept: Names of obstacles to go on in spite of, as a refused run has named them.
+        tables: Replace just these, while the application is stopped; all others stay. Left empty, all are replaced.
+        accept_orphans: With tables: also where rows of others point at nothing then.
 
     Returns:
         ``Completed`` (recovered; named ``ObjectiveMissed`` where it took longer than promised), ``Cancelled`` (refused,
@@ -61,16 +67,18 @@ def recovery(
         failed). The data is a ``RecoveryReport`` as plain JSON.
 
     Raises:
+        ConfigurationError: some of it is about the whole database, and some about tables.
         BackproofError: no backup fits, or the server can't be reached.
     """
     with stopping_cleanly():
         tag(plan)
-        found = proposed.submit(plan, backup, before, mode).result()
+        how = _way(mode, accept, tables, accept_orphans)
+        found = proposed.submit(plan, backup, before, how, tuple(tables)).result()
         publish.submit(f"{plan}-recovery", proposal_summary(found), "waits for approval", None, plan, {}).wait()
         approval = _approval(found)
         if isinstance(approval, str):
             return Cancelled(message=f"{approval} Nothing was touched.")
-        under_way = opened(plan, found.backup, mode, reason, approval.approved_by, tuple(accept))
+        under_way = opened(found, reason, approval.approved_by, tuple(accept), accept_orphans)
         outcome = carry_out(under_way, as_task)
         made, problems = published(under_way)
         facts = {"plan": plan, "recovery": made.recovery, "result": outcome.result}
@@ -93,6 +101,16 @@ def _missed(made: RecoveryReport) -> str:
     if took is None or took <= made.objective_seconds:
         return ""
     return f"It took {words.duration(took)}, and the objective is {words.duration(made.objective_seconds)}."
+
+
+def _way(mode: Mode, accept: list[str], tables: list[str], accept_orphans: bool) -> Mode:
+    if not tables and accept_orphans:
+        raise ConfigurationError("rows that point at nothing are accepted of no table", "Name the tables, or do not.")
+    if tables and (accept or mode != "swap"):
+        raise ConfigurationError(
+            "some tables are replaced in a way of their own", "Leave How and Accept as they are, or name no tables."
+        )
+    return "tables" if tables else mode
 
 
 def _approval(found: Proposed) -> Approval | str:

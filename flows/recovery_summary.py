@@ -19,8 +19,9 @@ _TITLES = {
 def proposal_summary(found: Proposed) -> str:
     """What somebody has to know before they agree."""
     expected = "nobody has measured" if found.expected_seconds is None else words.duration(found.expected_seconds)
+    what = f"{', '.join(found.tables)} of {found.database}" if found.tables else found.database
     facts = [
-        ("replaced", f"**{found.database}**{' (which is not there)' if found.lost else ''}"),
+        ("replaced", f"**{what}**{' (which is not there)' if found.lost else ''}"),
         ("taken at", f"{found.taken_at:%Y-%m-%d %H:%M:%S} UTC, {'proven' if found.proven else '**not proven**'}"),
         ("would be lost", f"what was written in the last **{words.duration(found.loses_seconds)}**"),
         ("size", f"{words.size(found.plain_bytes)} of SQL"),
@@ -28,7 +29,7 @@ def proposal_summary(found: Proposed) -> str:
         ("how", found.mode),
     ]
     return document(
-        f"## {found.plan}: {found.database} would be replaced",
+        f"## {found.plan}: {what} would be replaced",
         table(("backup", f"`{found.backup}`"), facts),
         _part("### In the way", found.obstacles),
         _part("### Good to know", found.warnings),

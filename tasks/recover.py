@@ -30,6 +30,8 @@ class Proposed(Record):
     taken_at: datetime
     proven: bool
     mode: Mode
+    tables: tuple[str, ...]
+    """Just these; empty: all of them."""
     database: str
     lost: bool
     loses_seconds: float
@@ -42,7 +44,7 @@ class Proposed(Record):
 
 
 @step("propose a recovery of {plan}")
-def proposed(plan: str, backup: str, before: datetime | None, mode: Mode) -> Proposed:
+def proposed(plan: str, backup: str, before: datetime | None, mode: Mode, tables: tuple[str, ...] = ()) -> Proposed:
     """Choose a backup, and say what recovering it would mean. Changes nothing."""
     found = _propose(load_fleet(plan), plan, backup, before, mode)
     log(f"{found.backup.id} would replace {found.live.database}")
@@ -52,23 +54,34 @@ def proposed(plan: str, backup: str, before: datetime | None, mode: Mode) -> Pro
         taken_at=found.backup.taken_at,
         proven=found.backup.proven_at is not None,
         mode=mode,
+        tables=tables,
         database=found.live.database,
         lost=found.lost,
         loses_seconds=found.loses.total_seconds(),
         expected_seconds=found.expected.total_seconds() if found.expected else None,
         plain_bytes=found.manifest.plain_bytes,
         stores=found.stores,
-        obstacles=tuple(f"{each.kind} {each.name}: {each.what} {each.remedy}" for each in found.obstacles),
+        # They stand in the way of a database that is replaced.
+        obstacles=tuple(
+            f"{each.kind} {each.name}: {each.what} {each.remedy}" for each in found.obstacles if not tables
+        ),
         passed_over=found.passed_over,
         warnings=found.warnings,
     )
 
 
-def opened(plan: str, backup: str, mode: Mode, reason: str, by: str, accepted: tuple[str, ...]) -> Recovery:
-    """A recovery whose beginning is written down."""
-    fleet = load_fleet(plan)
+def opened(found: Proposed, reason: str, by: str, accepted: tuple[str, ...], accept_orphans: bool) -> Recovery:
+    """A recovery whose beginning is written down, of what was proposed."""
+    plan, fleet = found.plan, load_fleet(found.plan)
     return begin(
-        fleet, _propose(fleet, plan, backup, None, mode), _around(fleet, plan), reason=reason, by=by, accepted=accepted
+        fleet,
+        _propose(fleet, plan, found.backup, None, found.mode),
+        _around(fleet, plan),
+        reason=reason,
+        by=by,
+        accepted=accepted,
+        tables=found.tables,
+        accept_orphans=accept_orphans,
     )
 
 

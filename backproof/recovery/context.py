@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 from backproof import catalog
@@ -79,6 +80,8 @@ class Surroundings:
     now: Now = utc_now
     sleep: Callable[[float], None] = time.sleep
     jobs: int | None = None
+    ending: Event = field(default_factory=Event)
+    """Set while what goes side by side ends: whoever waits for something waits no longer."""
 
 
 @dataclass

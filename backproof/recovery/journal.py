@@ -6,6 +6,7 @@ written after all of it has.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import Literal
@@ -125,6 +126,22 @@ class Journal:
             self.doubts += put(self._places, self._signer, entry)
             self._entries.append(entry)
         return entry
+
+    def spread(self) -> None:
+        """Bring what this machine alone has to the first store that takes it: stores may have been away."""
+        others, elsewhere = self._places[1:], set[EntryName]()
+        for place in others:
+            with suppress(BackproofError):
+                elsewhere |= set(_listed(place, self.plan))
+        for entry in self._entries:
+            for place in others if entry.name not in elsewhere else ():
+                try:
+                    place.put(entry_key(entry.name), [self._signer.sign(entry)])
+                except AlreadyExists:
+                    break
+                except BackproofError:
+                    continue
+                break
 
 
 def _begins(entry: JournalEntry) -> bool:

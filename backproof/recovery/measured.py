@@ -158,14 +158,15 @@ def newest_proof(fleet: Fleet, held: Held) -> Proof | None:
 
 
 def _newest(fleet: Fleet, stores: Sequence[str], under: str, wanted: Callable[[str], bool], most: int) -> list[str]:
-    """Keys, the newest last; their names sort by time."""
+    """Keys, the newest last; their names sort by time. Of several reports of one thing the last."""
     found: set[str] = set()
     for store in stores:
         try:
             found.update(each.key for each in fleet.store(store).list(under) if wanted(each.key))
         except BackproofError:
             continue
-    return sorted(found)[-most:]
+    last = {key.partition(".report")[0]: key for key in sorted(found)}
+    return [*last.values()][-most:]
 
 
 def _read(fleet: Fleet, stores: Sequence[str], key: str, kind: type[RecordType]) -> RecordType | None:

@@ -4,7 +4,7 @@
 
     shop/recovery/recovery_2025-11-07_141500.0000_recovery_opened.json
     shop/recovery/recovery_2025-11-07_141500.0007_exchange_begun.json
-    shop/recovery/recovery_2025-11-07_141500.report.json                 signed, once it has ended
+    shop/recovery/recovery_2025-11-07_141500.report_0031.json            signed, made of its first 31 entries
 """
 
 import re
@@ -22,7 +22,7 @@ _ENTRY = re.compile(
     re.ASCII,
 )
 
-_REPORT = re.compile(rf"[a-z0-9][a-z0-9-]{{0,62}}/recovery/{_ID.pattern}\.report\.json", re.ASCII)
+_REPORT = re.compile(rf"[a-z0-9][a-z0-9-]{{0,62}}/recovery/{_ID.pattern}\.report_\d{{4}}\.json", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,9 +72,9 @@ def parse_entry(key: str) -> EntryName | None:
     return EntryName(plan, recovery, int(number), step, what)  # type: ignore[arg-type]  # the pattern lists them
 
 
-def report_key(plan: str, recovery: str) -> str:
-    """Where the report of a recovery lies."""
-    return f"{prefix(plan)}{recovery}.report.json"
+def report_key(plan: str, recovery: str, entries: int) -> str:
+    """Where the report of a recovery lies, made when its journal had so many entries."""
+    return f"{prefix(plan)}{recovery}.report_{entries:04}.json"
 
 
 def is_report(key: str) -> bool:

@@ -8,6 +8,7 @@ from backproof.errors import AlreadyExists, BackproofError
 from backproof.fleet.specs import RecoveryTimesSpec
 from backproof.records import Manifest, Record, Timing
 from backproof.recovery.context import Mode, Recovery, Request
+from backproof.recovery.human_steps import HumanSteps, read
 from backproof.recovery.journal import WHOLE, Facts, Journal, JournalEntry
 from backproof.recovery.naming import report_key
 
@@ -65,6 +66,8 @@ class RecoveryReport(Record):
     safety_backups: tuple[str, ...]
     set_aside: str | None
     notes: tuple[Note, ...]
+    human_steps: HumanSteps
+    """What only people can do, as far as it was ticked."""
 
 
 def objective(live_bytes: int, times: RecoveryTimesSpec) -> timedelta:
@@ -116,11 +119,12 @@ def report(journal: Journal, manifest: Manifest, times: RecoveryTimesSpec) -> Re
             for each in journal.entries
             if (each.step, each.what) == (WHOLE, "noted")
         ),
+        human_steps=read(journal.entries),
     )
 
 
 def publish(recovery: Recovery) -> tuple[RecoveryReport, list[str]]:
-    """The report, written into every store of the plan that takes it.
+    """The report, written into every store of the plan that takes it; one more where something came to the journal.
 
     Returns:
         It, and a sentence for each store that has none.
@@ -130,12 +134,26 @@ def publish(recovery: Recovery) -> tuple[RecoveryReport, list[str]]:
     document, problems = fleet.signer.sign(made), []
     for store in fleet.stores(plan):
         try:
-            store.put(report_key(plan, made.recovery), [document])
+            store.put(report_key(plan, made.recovery, len(recovery.journal.entries)), [document])
         except AlreadyExists:
-            continue  # of the recovery as it first ended; what was noted since is in the journal
+            continue  # nothing has happened since
         except BackproofError as error:
             problems.append(f"store {store.name} has no report: {error.fact}")
     return made, problems
+
+
+def renew(recovery: Recovery) -> list[str]:
+    """The report of a recovery that has ended, with what people have added since.
+
+    Returns:
+        A sentence for each store that has none. The journal has it all the same.
+    """
+    if recovery.journal.closed is None:
+        return []
+    try:
+        return publish(recovery)[1]
+    except BackproofError as error:
+        return [f"no report was written: {error.fact}"]
 
 
 def _recovered(journal: Journal) -> bool:

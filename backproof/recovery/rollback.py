@@ -7,11 +7,11 @@ from backproof.archive.reader import ArchiveReader
 from backproof.errors import NotFound, RestoreFailed
 from backproof.operations.good_copy import from_a_good_copy
 from backproof.operations.restore import filled
-from backproof.operations.seal import seal
 from backproof.recovery.context import Recovery
 from backproof.recovery.inspecting import inspect
 from backproof.recovery.journal import ROLLBACK, Facts
-from backproof.recovery.steps import Group, Step, planned_exchange, proven, safety
+from backproof.recovery.sealing import proven, safety, sealed_when_free
+from backproof.recovery.steps import Group, Step, planned_exchange
 from backproof.recovery.tables import BACK
 from backproof.recovery.ways import way
 
@@ -32,7 +32,7 @@ def back_keep(recovery: Recovery) -> Facts:
         return _UNUSED
     facts = recovery.journal.facts("back-safety", "noted")
     if not facts:
-        sealed = seal(recovery.fleet, recovery.plan, "safety", recovery.around.now, database=recovery.request.beside)
+        sealed = sealed_when_free(recovery, recovery.request.beside)
         facts = {"backup": sealed.manifest.id, "store": sealed.store}
         recovery.journal.write("back-safety", "noted", facts)
     return {**facts, **proven(recovery, str(facts["backup"]), str(facts["store"]))}
@@ -146,20 +146,20 @@ def _groups(*listed: Step) -> Sequence[Group]:
     return tuple((each,) for each in listed)
 
 
-_SAFETY = Step("back-safety", "seal what was written since", back_safety, tries=3)
+_SAFETY = Step("back-safety", "seal what was written since", back_safety, tries=5)
 _KEEP = Step("back-safety", "seal and prove what was written since", back_keep, tries=3, settled=True)
 # An application that does not obey is no reason to leave it with the wrong database.
 _ON = Step("back-maintenance-on", "maintenance on", back_on, settled=True)
-_VERIFY = Step("back-verify", "verify what is live", back_verify, tries=3)
+_VERIFY = Step("back-verify", "verify what is live", back_verify, tries=5)
 _OFF = Step("back-maintenance-off", "maintenance off", back_off)
 _CLEAN = Step("back-clean", "remove the restored database", back_clean, tries=3, settled=True)
 _NOTIFY = Step("back-notify", "tell the team", back_notify, settled=True)
 
 SWAP_BACK = _groups(
-    _ON, Step("back-exchange", "swap back", back_exchange, tries=3), _VERIFY, _OFF, _CLEAN, _NOTIFY, _KEEP
+    _ON, Step("back-exchange", "swap back", back_exchange, tries=5), _VERIFY, _OFF, _CLEAN, _NOTIFY, _KEEP
 )
 RESTORE_BACK = _groups(
-    _SAFETY, _ON, Step("back-restore", "restore the safety backup", back_restore, tries=3), _VERIFY, _OFF, _NOTIFY
+    _SAFETY, _ON, Step("back-restore", "restore the safety backup", back_restore, tries=5), _VERIFY, _OFF, _NOTIFY
 )
 TABLES_BACK = _groups(_SAFETY, _ON, BACK, _VERIFY, _OFF, _NOTIFY)
 

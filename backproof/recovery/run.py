@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Literal
 
 from backproof import subprocesses
@@ -54,6 +55,7 @@ def carry_out(recovery: Recovery, run_step: RunStep | None = None) -> Outcome:
     """
     with recovery.engine.recovery_lock(recovery.live, recovery.plan):
         perform_step = run_step or perform
+        recovery.journal.spread()
         if (closed := recovery.journal.closed) is not None:
             return _ended(recovery, _outcome(closed.facts), perform_step)
         if recovery.journal.rolling_back:
@@ -102,7 +104,7 @@ def perform(recovery: Recovery, step: Step) -> None:
             facts = step.work(recovery)
             break
         except Transient as error:
-            if attempt == step.tries:
+            if attempt == step.tries or recovery.around.ending.is_set():
                 raise
             recovery.say(f"{error.fact}; trying again")
             recovery.around.sleep(2.0**attempt)
@@ -126,7 +128,8 @@ def _side_by_side(recovery: Recovery, group: Group, run_step: RunStep) -> None:
     """The first in this thread, which alone hears that it is to stop; what the others have started then ends."""
     if not group:
         return
-    with ThreadPoolExecutor(len(group), "step") as pool, _ending_children():
+    ending = recovery.around.ending
+    with _over(ending), ThreadPoolExecutor(len(group), "step") as pool, _ending_children(ending):
         # Whoever carries a step out may have told the thread something about itself.
         others = [pool.submit(copy_context().run, _noted, recovery, step, run_step) for step in group[1:]]
         _noted(recovery, group[0], run_step)
@@ -155,11 +158,20 @@ def _kept(recovery: Recovery, step: Step) -> Path:
 
 
 @contextmanager
-def _ending_children() -> Iterator[None]:
+def _over(ending: Event) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        ending.clear()
+
+
+@contextmanager
+def _ending_children(ending: Event) -> Iterator[None]:
     others = subprocesses.live()
     try:
         yield
     except BaseException:
+        ending.set()
         subprocesses.kill_all(spare=others)
         raise
 
@@ -174,6 +186,8 @@ def _failed(recovery: Recovery, error: Exception, run_step: RunStep) -> Outcome:
             recovery.engine.drop(recovery.beside)
         except BackproofError as left:
             problems.append(f"{recovery.request.beside} could not be removed: {left}")
+    if recovery.journal.last("notify", "done"):
+        _call_off(recovery, _told(error))
     return _close(recovery, Outcome("nothing changed", _told(error), problems=tuple(problems)))
 
 
@@ -186,6 +200,19 @@ def _taken_back(recovery: Recovery, run_step: RunStep) -> Outcome:
         _page(recovery, why, _told(error))
         return Outcome("rollback failed", why, _told(error))
     return _close(recovery, Outcome("rolled back", why, problems=tuple(problems)))
+
+
+def _call_off(recovery: Recovery, why: str) -> None:
+    """Who was told that it has begun is told that nothing came of it."""
+    request = recovery.request
+    recovery.around.tell(
+        Message(
+            f"{request.plan}: the recovery has failed, nothing has changed",
+            f"Plan: {request.plan}\nWhat: {request.live} was not touched; {recovery.journal.recovery} is over\n"
+            f"Since: {moment(recovery.around.now())}\nWhy: {why}\n"
+            f"What to do: Mend what failed, then begin another: backproof recover {request.plan}",
+        )
+    )
 
 
 def _page(recovery: Recovery, why: str, also: str) -> None:

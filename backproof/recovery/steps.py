@@ -11,25 +11,15 @@ from pydantic import JsonValue
 
 from backproof.alarms import Message, moment
 from backproof.archive.reader import ArchiveReader
-from backproof.errors import (
-    BackproofError,
-    DumpFailed,
-    NotFound,
-    Obstructed,
-    Permanent,
-    RestoreFailed,
-    StoreUnavailable,
-)
+from backproof.errors import BackproofError, NotFound, Obstructed, Permanent, RestoreFailed, StoreUnavailable
 from backproof.operations import checks
-from backproof.operations.copy import copy
 from backproof.operations.good_copy import from_a_good_copy
-from backproof.operations.prove import prove
 from backproof.operations.restore import filled, require
-from backproof.operations.seal import seal
 from backproof.records import Exchange
 from backproof.recovery.context import Recovery
 from backproof.recovery.inspecting import inspect
 from backproof.recovery.journal import Facts
+from backproof.recovery.sealing import wait_for_backups
 
 Work = Callable[[Recovery], Facts]
 
@@ -82,6 +72,8 @@ def check(recovery: Recovery) -> Facts:
 def prepare(recovery: Recovery) -> Facts:
     """What the server lacks, and what of the live database stands in the way: refused before anything is changed."""
     request, engine, manifest = recovery.request, recovery.engine, recovery.manifest()
+    if request.mode != "swap":
+        wait_for_backups(recovery)  # here, since the application stands still by the time of the safety backup
     lacking = engine.lacks(recovery.beside, manifest)
     require(lacking, request.create_missing_roles)
     if request.create_missing_roles:
@@ -151,32 +143,6 @@ def inspection(recovery: Recovery) -> Facts:
     }
 
 
-def safety(recovery: Recovery) -> Facts:
-    """A backup of the live database as it is, before it is replaced."""
-    request = recovery.request
-    if request.no_safety_backup:
-        return {"backup": None, "why not": request.no_safety_backup}
-    if request.lost:
-        return {"backup": None, "why not": "there is no live database"}
-    try:
-        sealed = seal(recovery.fleet, request.plan, "safety", recovery.around.now)
-    except DumpFailed as error:
-        # A view on a table that was dropped keeps all from being dumped; what is set aside is not lost by that.
-        if request.mode != "swap":
-            raise
-        return {"backup": None, "why not": str(error)}
-    return {"backup": sealed.manifest.id, "store": sealed.store, "degraded": list(sealed.degraded)}
-
-
-def proven_safety(recovery: Recovery) -> Facts:
-    """A safety backup that was proven, since what it holds is about to be dropped."""
-    facts = recovery.journal.facts("safety", "noted") or safety(recovery)
-    if facts["backup"] is None:
-        return facts
-    recovery.journal.write("safety", "noted", facts)  # a second attempt proves the first one's backup
-    return {**facts, **proven(recovery, str(facts["backup"]), str(facts["store"]))}
-
-
 def maintenance_on(recovery: Recovery) -> Facts:
     """From here on nobody writes."""
     return recovery.application.maintenance_on()
@@ -228,45 +194,6 @@ def trial(recovery: Recovery) -> Facts:
 def watch(recovery: Recovery) -> Facts:
     """For as long as the plan says."""
     return recovery.application.watch()
-
-
-def keep(recovery: Recovery) -> Facts:
-    """Seal and prove what was set aside: the last state before the swap."""
-    facts = recovery.journal.facts("keep", "noted")
-    if not facts:
-        sealed = seal(recovery.fleet, recovery.plan, "safety", recovery.around.now, database=recovery.request.aside)
-        restored = {table.name: table.rows for table in recovery.manifest().tables}
-        aside = {table.name: table.rows for table in sealed.manifest.tables}
-        facts = {
-            "backup": sealed.manifest.id,
-            "store": sealed.store,
-            "rows written since the backup": {
-                table: aside.get(table, 0) - restored.get(table, 0)
-                for table in sorted(aside.keys() | restored.keys())
-                if aside.get(table, 0) != restored.get(table, 0)
-            },
-        }
-        recovery.journal.write("keep", "noted", facts)
-    return {**facts, **proven(recovery, str(facts["backup"]), str(facts["store"]))}
-
-
-def proven(recovery: Recovery, backup: str, sealed_into: str) -> Facts:
-    """Copied to every other store of the plan that takes it, and proven."""
-    fleet, plan = recovery.fleet, recovery.plan
-    missing = []
-    for store in fleet.plan(plan).stores:
-        if store != sealed_into:
-            try:
-                copy(fleet, plan, backup, sealed_into, store, now=recovery.around.now)
-            except Permanent as error:
-                missing.append(f"{store}: {error.fact}")
-    proof = prove(fleet, plan, backup, sealed_into, recovery.around.now)
-    if proof.verdict != "passed":
-        raise RestoreFailed(
-            f"the safety backup {backup} is not proven: {proof.reason}",
-            "What it holds must not be deleted before a backup of it is proven.",
-        )
-    return {"proven": True, "missing copies": list(missing)}
 
 
 Group = Sequence[Step]

@@ -13,7 +13,7 @@ from backproof.operations.good_copy import from_a_good_copy
 from backproof.operations.tables import room
 from backproof.operations.tables import salvage as put_back
 from backproof.records import Orphans, ReplacedTables
-from backproof.recovery import steps
+from backproof.recovery import sealing, steps
 from backproof.recovery.context import Recovery
 from backproof.recovery.journal import Facts
 from backproof.recovery.steps import Group, Step
@@ -21,6 +21,7 @@ from backproof.recovery.steps import Group, Step
 
 def prepare(recovery: Recovery) -> Facts:
     """Which tables are meant, and which rows would point at nothing afterwards; refused before anything is changed."""
+    sealing.wait_for_backups(recovery)
     archive, request = recovery.archive(), recovery.request
     tables = recovery.engine.resolve(archive, request.tables)
     found = _replaced(recovery, archive, tables, {}, dry_run=True).orphans
@@ -73,7 +74,7 @@ def keep(recovery: Recovery) -> Facts:
     facts = recovery.journal.facts("safety")
     if facts.get("backup") is None:
         return facts
-    return {**facts, **steps.proven(recovery, str(facts["backup"]), str(facts["store"]))}
+    return {**facts, **sealing.proven(recovery, str(facts["backup"]), str(facts["store"]))}
 
 
 def salvage(recovery: Recovery) -> Facts:
@@ -144,7 +145,7 @@ TABLES: Sequence[Group] = (
     (Step("prepare", "look what would point at nothing", prepare, tries=3),),
     (steps.NOTIFY,),
     (steps.ON,),
-    (Step("safety", "seal a safety backup", steps.safety, live=True, tries=3),),
+    (Step("safety", "seal a safety backup", sealing.safety, live=True, tries=3),),
     (Step("replace", "replace the tables", replace, links, live=True, tries=3),),
     (steps.TRIAL,),
     (steps.OFF,),

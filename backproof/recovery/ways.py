@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from backproof.recovery.context import Mode, Recovery
+from backproof.recovery.sealing import keep, proven_safety, safety
 from backproof.recovery.steps import (
     CHECK,
     NOTIFY,
@@ -16,11 +17,8 @@ from backproof.recovery.steps import (
     drop,
     exchange,
     inspection,
-    keep,
     plan_exchange,
-    proven_safety,
     restore,
-    safety,
 )
 from backproof.recovery.tables import SALVAGE, TABLES
 
@@ -29,12 +27,12 @@ SWAP: Sequence[Group] = (
     (PREPARE,),
     (NOTIFY,),
     (
-        Step("restore", "restore beside the live database", restore, tries=3),
-        Step("safety", "seal a safety backup", safety, tries=3),
+        Step("restore", "restore beside the live database", restore, tries=5),
+        Step("safety", "seal a safety backup", safety, tries=5),
     ),
     (Step("inspect", "inspect what was restored", inspection, tries=2),),
     (ON,),
-    (Step("exchange", "swap", exchange, plan_exchange, live=True, tries=3),),
+    (Step("exchange", "swap", exchange, plan_exchange, live=True, tries=5),),
     (TRIAL,),
     (OFF,),
     (WATCH,),
@@ -46,9 +44,9 @@ IN_PLACE: Sequence[Group] = (
     (PREPARE,),
     (NOTIFY,),
     (ON,),
-    (Step("safety", "seal and prove a safety backup", proven_safety, live=True, tries=3),),
+    (Step("safety", "seal and prove a safety backup", proven_safety, live=True, tries=5),),
     (Step("drop", "drop the live database", drop, live=True),),
-    (Step("restore", "restore in its place", restore, live=True, tries=3),),
+    (Step("restore", "restore in its place", restore, live=True, tries=5),),
     (Step("inspect", "inspect what was restored", inspection, live=True, tries=2),),
     (TRIAL,),
     (OFF,),

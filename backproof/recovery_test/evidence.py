@@ -11,7 +11,7 @@ from backproof.fleet import Fleet
 from backproof.recovery.context import Request, places
 from backproof.recovery.human_steps import read as people_of
 from backproof.recovery.journal import WHOLE, Facts, Journal, journals
-from backproof.recovery.naming import report_key
+from backproof.recovery.naming import is_report, report_key
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.record import Cited
 
@@ -120,11 +120,12 @@ def _how_to_note(recoveries: Sequence[Journal]) -> str:
 
 def _reports(fleet: Fleet, plan: str, recoveries: Sequence[Journal]) -> Iterator[Cited]:
     for journal in recoveries:
-        name = report_key(plan, journal.recovery)
+        own = report_key(plan, journal.recovery, 0).partition(".report")[0]
         for store in fleet.stores(plan):
             try:
+                name = max(each.key for each in store.list(f"{own}.report") if is_report(each.key))
                 document = catalog.document(store, name)
-            except BackproofError:
+            except (BackproofError, ValueError):  # it does not answer, or has none
                 continue
             yield Cited(what="recovery", name=name, sha256=hashlib.sha256(document).hexdigest())
             break

@@ -14,6 +14,7 @@ from deployments.cli.wording import moment
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from backproof.recovery.context import Recovery
     from backproof.recovery.human_steps import HumanSteps
     from backproof.recovery.journal import Journal
 
@@ -83,6 +84,7 @@ def note_command(session: Session, recovery_id: str, text: str, plan: str | None
 
     _, recovery = found(session, plan, recovery_id)
     entry = note(recovery, WHOLE, {"by": by or user(), "text": " ".join(text.split())})
+    _renew(recovery)
     document = {"noted": {"recovery": recovery_id, "at": entry.at.isoformat().replace("+00:00", "Z"), **entry.facts}}
     session.answer(document, lambda: speaking.say(f"Noted in {recovery_id} at {moment(entry.at)} UTC."))
 
@@ -103,6 +105,7 @@ def scenario_command(session: Session, recovery_id: str, name: str, plan: str | 
 
     _, recovery = found(session, plan, recovery_id)
     note(recovery, HUMAN, naming(name, by or user()))
+    _renew(recovery)
     people = read(recovery.journal.entries)
     session.answer({"human_steps": people.model_dump(mode="json")}, lambda: _say_people(people))
 
@@ -124,6 +127,7 @@ def tick_command(
     _, recovery = found(session, plan, recovery_id)
     at = done_at or recovery.around.now()
     note(recovery, HUMAN, ticking(recovery.journal.entries, step, by or user(), at))
+    _renew(recovery)
     people = read(recovery.journal.entries)
     session.answer({"human_steps": people.model_dump(mode="json")}, lambda: _say_people(people))
 
@@ -145,9 +149,17 @@ def discard_command(session: Session, recovery_id: str, plan: str | None, yes: b
     if not yes:
         confirm(what.database, "removed")
     discard(recovery, what)
+    _renew(recovery)
     document = {"discarded": {"recovery": recovery_id, "database": what.database, "backup": what.safety_backup}}
     said = f"{what.database} is gone; {what.safety_backup} holds what was in it."
     session.answer(document, lambda: speaking.say(said))
+
+
+def _renew(recovery: "Recovery") -> None:
+    from backproof.recovery.report import renew
+
+    for problem in renew(recovery):
+        speaking.warn(problem)
 
 
 def _say_people(people: "HumanSteps") -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deployments.cli import exits, recovering_tables, speaking
-from deployments.cli.recovery_in_words import proposal_document, say_proposal, say_report
+from deployments.cli.recovery_in_words import already, proposal_document, say_proposal, say_report
 from deployments.cli.restoring import Tables
 from deployments.cli.session import Session, pass_session
 from deployments.cli.wording import moment
@@ -141,6 +141,8 @@ def rollback_command(
 
 def _resume(session: Session, plan: str | None, recovery_id: str, jobs: int | None) -> int:
     fleet, chosen = found(session, plan, recovery_id)
+    if (closed := chosen.journal.closed) is not None:
+        speaking.note(already(chosen.journal.recovery, chosen.plan, closed))
     with surroundings_of(session, fleet, chosen.plan, jobs, None) as around:
         chosen.around = around
         return _carried_out(session, chosen)

@@ -6,6 +6,7 @@ from deployments.cli import speaking
 from deployments.cli.wording import moment, several, size, span
 
 if TYPE_CHECKING:
+    from backproof.recovery.journal import JournalEntry
     from backproof.recovery.opening import Proposal
     from backproof.recovery.report import RecoveryReport
 
@@ -54,6 +55,17 @@ def say_proposal(proposal: "Proposal") -> None:
         speaking.warn(warning)
     for each in proposal.obstacles:
         speaking.warn(f"{each.kind} {each.name}: {each.what} {each.remedy}")
+
+
+def already(recovery: str, plan: str, closed: "JournalEntry") -> str:
+    """What there is to go on with in a recovery that has ended."""
+    ended, why = f"{moment(closed.at)} UTC", str(closed.facts.get("why", ""))
+    another = f"It can't be gone on with; `backproof recover {plan}` begins another."
+    if closed.facts["result"] == "recovered":
+        return f"{recovery} succeeded at {ended}. What failed after that, if anything, is tried again."
+    if closed.facts["result"] == "rolled back":
+        return f"{recovery} was taken back at {ended}, and what was live before it is live: {why} {another}"
+    return f"{recovery} ended at {ended} and changed nothing: {why} {another}"
 
 
 def say_report(made: "RecoveryReport", also: str = "") -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from backproof import catalog
 from backproof.errors import Busy, DumpFailed, NotFound, Obstructed, StoreUnavailable
-from backproof.recovery import steps
+from backproof.recovery import sealing
 from backproof.recovery.context import Recovery
 from backproof.recovery.needing import needed
 from backproof.recovery.opening import propose
@@ -91,7 +91,7 @@ def _undumpable() -> Iterator[None]:
         def seal(*_: Any, **__: Any) -> NoReturn:
             raise DumpFailed("a view references a table that is gone", "Repair it.")
 
-        patch.setattr(steps, "seal", seal)
+        patch.setattr(sealing, "seal", seal)
         yield
 
 

@@ -138,8 +138,9 @@ def drop(target: Target) -> None:
             ):
                 with suppress(pymysql.Error):
                     rows(connection, f"KILL {int(number)}")
-        rows(connection, f"SET SESSION lock_wait_timeout = {_WAIT_SECONDS}")
-        rows(connection, f"DROP DATABASE IF EXISTS {quote_ident(target.database)}")
+        if is_there(connection, target.database):
+            rows(connection, f"SET SESSION lock_wait_timeout = {_WAIT_SECONDS}")
+            rows(connection, f"DROP DATABASE IF EXISTS {quote_ident(target.database)}")
         forget_rights(connection, target.database)
 
 

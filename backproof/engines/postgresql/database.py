@@ -131,6 +131,10 @@ def exists(target: Target) -> bool:
         return bool(cursor.rowcount)
 
 
+_INVALID = -2
+"""The limit of connections by which a server knows a database whose removal was cut short, as by a full disk."""
+
+
 def drop(target: Target) -> None:
     """Remove a database that ``create`` made, with all sessions on it; no error where there is none.
 
@@ -138,10 +142,12 @@ def drop(target: Target) -> None:
         Busy: a prepared transaction or an active replication slot holds it.
     """
     with connected(maintenance(target)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
-        if not cursor.rowcount:
+        cursor.execute("SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
+        found = cursor.fetchone()
+        if found is None:
             return
-        _drop_subscriptions(target)
+        if found != (_INVALID,):  # which nobody can connect to
+            _drop_subscriptions(target)
         cursor.execute(f"DROP DATABASE IF EXISTS {quote_ident(target.database)} WITH (FORCE)")
 
 
