@@ -54,7 +54,8 @@ LONGEST = (
 """Files that take longest, by and large in this order. They begin first: else one of them runs on alone at the end."""
 
 # Only root can mount a small disk.
-collect_ignore = [] if os.geteuid() == 0 else ["integration/test_full_disks.py"]
+_MOUNTING = ["integration/test_full_disks.py", "integration/test_recovery_broken.py"]
+collect_ignore = [] if os.geteuid() == 0 else _MOUNTING
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,10 +1,8 @@
 """A replica that is behind, or stands still, is told before a backup of old data is taken: real ones, streaming."""
 
 import re
-import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,31 +10,24 @@ import pytest
 from backproof import catalog
 from backproof.engines.mysql import findings as mysql_findings
 from backproof.engines.mysql.server import private_server as mariadb_server
-from backproof.engines.postgresql import binaries, standby
+from backproof.engines.postgresql import standby
 from backproof.engines.postgresql.server import private_server as postgresql_server
 from backproof.errors import Transient
 from backproof.operations.prove import prove
 from backproof.operations.seal import seal
 from backproof.records import Finding, Target
-from backproof.scratch import unprivileged, workspace
+from backproof.scratch import workspace
 from tests.support import mariadb_fixtures, postgres_fixtures
 from tests.support.doctor import examine, refusal
 from tests.support.fault_fixtures import Once
 from tests.support.fleets import PLAN, built, described
+from tests.support.standbys import copied, following, until
 
 SECRET = "canary of replication"
 ROWS = "CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders VALUES (1), (2);"
 
 Pair = tuple[Target, Target]
 """A primary and its replica, at database ``shop``."""
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for what replication does on its own time."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline, "replication did not get there"
-        time.sleep(0.05)
 
 
 def examined(target: Target, folder: Path, engine: str) -> dict[str, Finding]:
@@ -57,35 +48,10 @@ def postgresql_pair() -> Iterator[Pair]:
         with postgresql_server(18, where, port=0, password=SECRET, settings=settings) as primary:
             postgres_fixtures.execute(primary, "CREATE DATABASE shop")
             postgres_fixtures.execute(primary.to("shop"), ROWS)
-            copied(primary, folder / "standby")
-            conninfo = f"host={primary.host} port={primary.port} user={primary.user} password='{SECRET}'"
-            follow = {**settings, "primary_conninfo": conninfo}
+            copied(primary, folder / "standby", 18)
+            follow = {**settings, "primary_conninfo": following(primary)}
             with postgresql_server(18, folder / "standby", port=0, password=SECRET, settings=follow) as replica:
                 yield primary.to("shop"), replica.to("shop")
-
-
-def copied(primary: Target, folder: Path) -> None:
-    program = binaries.find("pg_basebackup", 18)
-    folder.mkdir()
-    folder.chmod(0o711)
-    command = [
-        program,
-        "-h",
-        primary.host,
-        "-p",
-        str(primary.port),
-        "-U",
-        primary.user,
-        "-D",
-        folder / "data",
-        "-c",
-        "fast",
-    ]
-    subprocess.run(command, env={"PGPASSWORD": SECRET}, check=True, capture_output=True)
-    (folder / "data" / "standby.signal").touch()
-    for path in [folder / "data", *(folder / "data").rglob("*")]:
-        if user := unprivileged():
-            shutil.chown(path, *user)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner, Result
 
+from backproof.recovery.report import RecoveryReport
 from deployments.cli import main
 from tests.support.documents import check_keys, example
 from tests.support.engine_harness import POSTGRESQL
@@ -84,3 +85,26 @@ def test_nothing_is_done_without_a_reason_or_where_nobody_can_be_asked(run: Run,
     nobody = run("rollback", "recovery_2001-01-01_000000", "--reason", "why not", "--yes")
     assert (nobody.exit_code, "no recovery" in nobody.stderr) == (1, True)
     assert (live.content(), live.world.databases()) == (before, databases)
+
+
+def test_what_people_did_is_in_the_signed_report_and_one_that_was_taken_back_says_so(run: Run, live: Live) -> None:
+    name = json.loads(run("--json", "recover", PLAN, "--reason", "why not", "--yes").stdout)["recovery"]["recovery"]
+    for arguments in (["scenario", name, "corruption"], ["tick", name, "assess", "--by", "ada"]):
+        assert run("recovery", *arguments).exit_code == 0
+    assert run("rollback", name, "--reason", "the wrong one", "--yes").exit_code == 0
+    for store in live.fleet.stores(PLAN):
+        newest = max(each.key for each in store.list(f"{PLAN}/recovery/{name}.report_"))
+        signed = live.fleet.signer.verify(b"".join(store.read(newest)), RecoveryReport)
+        assert signed.result == "rolled back"
+        assert [each.by for each in signed.human_steps.steps if each.done_at] == ["ada"]
+    again = run("--json", "recover", "--resume", name)
+    assert again.exit_code == 1
+    assert "was taken back at" in again.stderr
+    assert f"`backproof recover {PLAN}` begins another" in again.stderr
+    assert json.loads(again.stdout)["recovery"]["result"] == "rolled back"
+
+
+def test_one_that_succeeded_has_nothing_left_to_go_on_with(run: Run, live: Live) -> None:
+    name = json.loads(run("--json", "recover", PLAN, "--reason", "why not", "--yes").stdout)["recovery"]["recovery"]
+    again = run("recover", "--resume", name)
+    assert (again.exit_code, "succeeded at" in again.stderr) == (0, True)

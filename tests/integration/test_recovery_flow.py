@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -45,10 +46,12 @@ def live(made: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
     made.clean()
 
 
-def _answered(pool: ThreadPoolExecutor, answer: dict[str, str]) -> tuple[UUID, Any]:
+def _answered(pool: ThreadPoolExecutor, answer: dict[str, str], **asked: Any) -> tuple[UUID, Any]:
     """A run that somebody answers once it waits."""
     known = {each.id for each in _paused()}
-    running: Future[Any] = pool.submit(copy_context().run, recovery, PLAN, "rows were deleted", return_state=True)
+    running: Future[Any] = pool.submit(
+        copy_context().run, partial(recovery, PLAN, "rows were deleted", return_state=True, **asked)
+    )
     eventually(lambda: running.done() or any(each.id not in known for each in _paused()), 120, "a run that waits")
     if running.done():
         raise AssertionError(running.result())
@@ -95,3 +98,24 @@ def test_without_approval_nothing_is_touched(live: Live, answer: dict[str, str])
     assert (state.name, "Nothing was touched" in state.message) == ("Cancelled", True)
     assert (live.content(), live.world.databases()) == (before, databases)
     assert live.application.told == []
+
+
+def test_some_tables_are_replaced_where_the_form_names_them(live: Live) -> None:
+    live.run("DELETE FROM child; INSERT INTO bare VALUES (7)")
+    with ThreadPoolExecutor(1) as pool:
+        _, state = _answered(
+            pool,
+            {"database": live.target.database, "approve": "yes", "approved_by": "the person on duty"},
+            tables=["child"],
+        )
+    assert (state.name, state.data and state.result()["mode"]) == ("Completed", "tables")
+    assert live.run("SELECT count(*) FROM child") == [(200,)]
+    assert live.run("SELECT id FROM bare") == [(7,)], "others stay"
+
+
+def test_what_is_about_the_whole_database_is_refused_beside_tables(live: Live) -> None:
+    before = live.content()
+    for asked in ({"tables": ["child"], "mode": "in-place"}, {"accept_orphans": True}):
+        state = recovery(PLAN, "why not", return_state=True, **asked)  # type: ignore[call-overload]
+        assert state.is_failed()
+    assert live.content() == before

@@ -1,19 +1,30 @@
 """kill -9 anywhere in a recovery: another process goes on to its end, and destroys nothing twice."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import pytest
 
+from backproof.recovery.context import places
+from backproof.recovery.journal import Journal, journals
 from tests.support.dying import run_recovery, state_of
-from tests.support.engine_harness import HARNESSES
+from tests.support.engine_harness import HARNESSES, POSTGRESQL
 from tests.support.fleets import PLAN
 from tests.support.killing import Dying, Moment
+from tests.support.postgres_fixtures import log_of
 from tests.support.recovering import Live, World, world
 
-MOMENTS = int(os.environ.get("BACKPROOF_RECOVERY_MOMENTS", "3"))
+MOMENTS = int(os.environ.get("BACKPROOF_RECOVERY_MOMENTS", "1"))
 """Of each way of recovery on each engine; ``make sweep`` takes more."""
+EVERY_ENTRY = MOMENTS > 2
+"""Die at every entry of a journal, in each of three ways; else where something was just destroyed, unsaid as yet."""
+DESTROYING = ("exchange", "drop", "replace", "back-exchange")
+
+WAYS = [("swap", "recovered"), ("in-place", "recovered"), ("tables", "recovered"), ("swap", "rolled back")]
+
+Entry = tuple[str, str, str]
 
 
 @pytest.fixture(
@@ -27,25 +38,59 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield made
 
 
-@pytest.mark.parametrize(("mode", "ends"), [("swap", "recovered"), ("in-place", "recovered"), ("swap", "rolled back")])
-def test_a_killed_recovery_is_gone_on_with(made: World, mode: str, ends: str) -> None:
-    live = made.live(fleet=mode, verify_on="server", stores=["near"])
+@pytest.mark.timeout(4 * 3600 if EVERY_ENTRY else 300)
+@pytest.mark.parametrize(("way", "ends"), WAYS)
+def test_a_killed_recovery_is_gone_on_with(made: World, way: str, ends: str) -> None:
+    live = made.live(fleet=way, verify_on="server", stores=["near"])
     wanted = live.content()
     if ends == "rolled back":
         live.application.fails("tests")
         _damage(live)
         wanted = live.content()
-    with closing(Dying(live.file, "recover")) as dying:
+    with closing(Dying(live.file, "recover")) as dying, closing(ServerLog(live)) as log:
+        entries = _entries(_newest(live))
         for number in range(MOMENTS):
             _damage(live)
-            moment = Moment((number + 0.7) / MOMENTS, whom="tree" if number % 2 else "process")
+            last, moment = _newest(live), Moment((number + 0.7) / MOMENTS, whom="tree" if number % 2 else "process")
             dying.die(moment, lambda: _damage(live))
-            outcome = run_recovery(live.fleet, lambda _: None)
-            assert outcome.result == ends, moment
-            assert live.content() == wanted, moment
-            assert live.application.told[-1] == "off", moment
-            _expect_nothing_twice(live)
+            _expect_gone_on_with(live, last, ends, wanted, moment)
+        for entry in entries:
+            _damage(live)
+            last = _newest(live)
+            log.mark()
+            dying.die_at(entry)
+            _expect_gone_on_with(live, last, ends, wanted, entry)
+            if way != "tables":  # whose replacement is done over, with what it has put there itself
+                log.expect_nothing_twice(entry)
     made.clean()
+
+
+def _expect_gone_on_with(live: Live, last: Journal, ends: str, wanted: object, when: object) -> None:
+    now = _newest(live)
+    if now.recovery != last.recovery and now.closed:  # it died of its last word
+        assert now.closed.facts["result"] == ends, when
+    else:
+        assert run_recovery(live.fleet, lambda _: None).result == ends, when
+    assert live.content() == wanted, when
+    assert live.application.told[-1] == "off", when
+    done = [(entry.step, entry.what) for entry in _newest(live).entries]
+    for step in DESTROYING:
+        assert done.count((step, "done")) <= 1, when
+        assert done.count((step, "begun")) <= 1, when
+
+
+def _newest(live: Live) -> Journal:
+    around = state_of(live.fleet)
+    known, _ = journals(places(live.fleet, PLAN, around.local), live.fleet.signer, PLAN, around.now)
+    return known[0]
+
+
+def _entries(whole: Journal) -> Sequence[Entry]:
+    """Where to die, of what a whole recovery writes down."""
+    names = list(dict.fromkeys((entry.step, entry.what) for entry in whole.entries))
+    if EVERY_ENTRY:
+        return [(*name, when) for name in names for when in ("before", "local", "after")]
+    return [(step, what, "before") for step, what in names if step in DESTROYING and what == "done"][-1:]
 
 
 def _damage(live: Live) -> None:
@@ -57,14 +102,55 @@ def _damage(live: Live) -> None:
     live.run("UPDATE parent SET name = 'gone'")
 
 
-def _expect_nothing_twice(live: Live) -> None:
-    """Of the newest recovery: what destroys was done once, by its journal."""
-    from backproof.recovery.context import places
-    from backproof.recovery.journal import journals
+class ServerLog:
+    """What a server was told to do, by its own log."""
 
-    around = state_of(live.fleet)
-    known, _ = journals(places(live.fleet, PLAN, around.local), live.fleet.signer, PLAN, around.now)
-    done = [(entry.step, entry.what) for entry in known[0].entries]
-    for step in ("exchange", "drop"):
-        assert done.count((step, "done")) <= 1
-        assert done.count((step, "begun")) <= 1
+    def __init__(self, live: Live) -> None:
+        self._live, self._from = live, 0
+        self._server = live.world.server
+        if live.world.harness is POSTGRESQL:
+            self._do(f"ALTER ROLE {self._server.user} SET log_statement = 'ddl'")
+        else:
+            self._do("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1")
+
+    def close(self) -> None:
+        """Log no more."""
+        if self._live.world.harness is POSTGRESQL:
+            self._do(f"ALTER ROLE {self._server.user} RESET log_statement")
+        else:
+            self._do("SET GLOBAL general_log = 0; TRUNCATE mysql.general_log; SET GLOBAL log_output = 'FILE'")
+
+    def mark(self) -> None:
+        """From here on."""
+        if self._live.world.harness is POSTGRESQL:
+            self._from = log_of(self._server).stat().st_size
+        else:
+            self._do("TRUNCATE mysql.general_log")
+
+    def expect_nothing_twice(self, when: object) -> None:
+        """No rename, and no loss of the live database: one that is made anew meanwhile is ours."""
+        live = self._live.target.database
+        whole = re.compile(f"(DROP|CREATE) DATABASE .*{live}\\W*( |$)")
+        told = [each for each in self._told() if re.match("ALTER DATABASE .* RENAME|RENAME", each) or whole.match(each)]
+        destroying: list[str] = []
+        for statement in told:
+            if statement.startswith("CREATE"):
+                destroying = [each for each in destroying if not each.startswith("DROP")]
+            else:
+                destroying.append(statement)
+            assert destroying.count(statement) <= 1, (when, told)
+
+    def _told(self) -> list[str]:
+        if self._live.world.harness is POSTGRESQL:
+            with log_of(self._server).open("rb") as log:
+                log.seek(self._from)
+                text = log.read().decode(errors="replace")
+            return re.findall(r"statement: ((?:ALTER|DROP|CREATE) DATABASE .*)", text)
+        asked = (
+            "SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log WHERE command_type = 'Query'"
+            " AND (argument LIKE 'RENAME%' OR argument LIKE '%DATABASE%')"
+        )
+        return [str(statement) for (statement,) in self._do(asked)]
+
+    def _do(self, script: str) -> list[tuple[object, ...]]:
+        return self._live.world.harness.run(self._server, script)

@@ -15,12 +15,13 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from backproof import subprocesses
+from backproof.archive.signing import Signer
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
 from backproof.fleet.loading import parse
@@ -30,10 +31,12 @@ from backproof.operations.prune import prune
 from backproof.operations.replicate import bring, survey
 from backproof.operations.restore import restore
 from backproof.operations.seal import seal
-from backproof.recovery.context import Recovery, Surroundings, places, surroundings
-from backproof.recovery.journal import journals
+from backproof.recovery import journal
+from backproof.recovery.context import Mode, Recovery, Surroundings, places, surroundings
+from backproof.recovery.journal import JournalEntry, journals
 from backproof.recovery.opening import begin, propose
 from backproof.recovery.run import Outcome, carry_out
+from backproof.stores import Store
 from tests.support.fleets import PLAN
 
 EVENTS = frozenset(
@@ -86,8 +89,26 @@ def run_recovery(fleet: Fleet, progress: Progress) -> Outcome:
 
 
 def begun(fleet: Fleet, around: Surroundings) -> Recovery:
-    mode = "in-place" if fleet.spec.fleet == "in-place" else "swap"
-    return begin(fleet, propose(fleet, PLAN, around.now(), mode=mode), around, reason="a test", by="tester")
+    """In the way that the fleet is called after."""
+    mode: Mode = {"in-place": "in-place", "tables": "tables"}.get(fleet.spec.fleet, "swap")  # type: ignore[assignment]
+    tables = ("parent",) if mode == "tables" else ()
+    proposal = propose(fleet, PLAN, around.now(), mode=mode)
+    return begin(fleet, proposal, around, reason="a test", by="tester", tables=tables)
+
+
+def dying_at(step: str, what: str, when: str) -> None:
+    """Die at that entry of a journal: ``before`` it, ``after`` it, or when it lies on this machine alone."""
+    put = journal.put
+
+    def last_words(places: Sequence[Store], signer: Signer, entry: JournalEntry) -> list[str]:
+        if (entry.step, entry.what) != (step, what):
+            return put(places, signer, entry)
+        if when != "before":
+            put(places[:1] if when == "local" else places, signer, entry)
+        die("tree")
+        return []
+
+    journal.put = last_words
 
 
 def state_of(fleet: Fleet) -> Surroundings:
@@ -163,8 +184,13 @@ def tell(**said: Any) -> None:
 
 
 def work(fleet: Fleet, operation: str, order: dict[str, Any]) -> None:
-    """One run. ``order`` has the ``token`` that its programs inherit, the ``step`` to die at, and ``whom``."""
+    """One run. ``order`` has the ``token`` that its programs inherit, the ``step`` to die at, and ``whom``.
+
+    Or the ``entry`` of a journal: its step, what it says, and whether to die before it.
+    """
     os.environ |= dict([order["token"].split("=", 1)])
+    if order.get("entry"):
+        dying_at(*order["entry"])
     tell(pid=os.getpid())
     progress, steps = counting(order["step"], order["whom"])
     begun, error, unexpected = time.monotonic(), "", ""

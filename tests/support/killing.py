@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,10 +115,7 @@ class Dying:
         """The operation in a process of its own; returns what it told, its pid, and whether it was late to die."""
         by_steps = moment is not None and moment.by == "steps"
         step = int(moment.at * self.steps) if moment and by_steps else None
-        order = {"token": token, "step": step, "whom": moment.whom if moment else ""}
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
+        self._order(token=token, step=step, whom=moment.whom if moment else "")
         told = self._told()
         if moment and not by_steps:
             time.sleep(moment.at * self.seconds)
@@ -131,6 +128,14 @@ class Dying:
         if moment is None:
             assert not told["error"], told["error"]
         return told
+
+    def die_at(self, entry: Sequence[str]) -> None:
+        """At an entry of a recovery's journal: its step, what it says, and when."""
+        self._order(token="LC_NOBODY=1", step=None, whom="", entry=list(entry))
+        told = self._told()
+        while "ended" not in told:
+            told |= self._told()
+        assert "steps" not in told, f"it did not die at {entry}: {told}"
 
     def die(self, moment: Moment, reset: Callable[[], None]) -> tuple[dict[str, Any], str]:
         """One death; what it told, and the variable that all its programs inherited.
@@ -148,6 +153,11 @@ class Dying:
             self.steps, self.seconds = ran["steps"], ran["seconds"]
             reset()
         raise AssertionError(f"eight runs were faster than their death at {moment}")
+
+    def _order(self, **order: Any) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
 
     def _told(self) -> dict[str, Any]:
         assert self._process.stdout
