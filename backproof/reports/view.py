@@ -153,7 +153,7 @@ def time_line(timings: tuple[Timing, ...]) -> tuple[tuple[Bar, ...], tuple[Tick,
 def forecast_sentence(forecast: Forecast, objective_seconds: float) -> str:
     """When a recovery outgrows what is promised, in a sentence or two."""
     if not forecast.known:
-        return f"When a recovery outgrows its objective can't be known yet. {words.readable(forecast.why_not)}".strip()
+        return f"When a recovery outgrows its objective can't be known yet. {words.sentence(forecast.why_not)}".strip()
     said = [f"Read from {words.several(forecast.points, 'measure')}."]
     if forecast.seconds_now is not None:
         between = _between(forecast.seconds_low, forecast.seconds_high)
@@ -267,7 +267,7 @@ def _lasted(record: RecoveryTest) -> str:
 
 
 def _point(point: TestPoint) -> Row:
-    return Row((words.readable(point.name), words.readable(point.evidence)), point.status)
+    return Row((words.readable(point.name), words.sentence(point.evidence)), point.status)
 
 
 def _passed(points: tuple[TestPoint, ...]) -> str:

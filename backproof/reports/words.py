@@ -20,6 +20,8 @@ def size(count: float) -> str:
 
 def span(seconds: float) -> str:
     """``3.8 s``, ``42 s``, ``21 min 39 s``, ``25 h``, ``2 d 5 h``; without what is nought at the end."""
+    if seconds < 0.05:
+        return "0 s"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -86,6 +88,13 @@ def change(was: int, now: int) -> str:
 def verdict(said: TestVerdict | Status) -> str:
     """``Passed``, ``Not run`` …"""
     return said.capitalize()
+
+
+def sentence(text: str) -> str:
+    """A clause as a sentence: its first word with a capital, where that is a word."""
+    said = readable(text)
+    first, _, _ = said.partition(" ")
+    return said[:1].upper() + said[1:] if first.isalpha() and first.islower() else said
 
 
 def readable(text: str) -> str:

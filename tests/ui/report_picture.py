@@ -12,8 +12,9 @@ from backproof.recovery_test.record import RecoveryTest
 from backproof.reports.drawing import drawn
 from backproof.scratch import workspace
 from tests.support.pages import browser
-from tests.support.recovery_tests import recovery_test
 
+RECORD = Path(__file__).parents[1] / "support" / "recovery_test.json"
+"""Of a test on a real server, with a real application and two regions."""
 NAME = "recovery-report.png"
 WIDTH, HEIGHT = 1100, 1290
 
@@ -34,4 +35,4 @@ def main(folder: Path, record: RecoveryTest) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), recovery_test())
+    main(Path(sys.argv[1]), RecoveryTest.model_validate_json(RECORD.read_text()))

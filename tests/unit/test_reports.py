@@ -218,7 +218,7 @@ def test_an_issue_is_overdue_once_its_day_is_past() -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (0, "0.0 s"),
+        (0, "0 s"),
         (3.84, "3.8 s"),
         (59.6, "1 min"),
         (61, "1 min 1 s"),
@@ -231,6 +231,14 @@ def test_an_issue_is_overdue_once_its_day_is_past() -> None:
 )
 def test_spans_read_as_people_say_them(seconds: float, said: str) -> None:
     assert words.span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("clause", "said"),
+    [("it was started", "It was started"), ("backup_2026-01-06 is there", "backup_2026-01-06 is there"), ("", "")],
+)
+def test_a_clause_becomes_a_sentence(clause: str, said: str) -> None:
+    assert words.sentence(clause) == said
 
 
 def test_one_measure_is_no_history() -> None:
