@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from playwright.sync_api import expect
 
 from backproof import catalog
 from backproof.fleet import Fleet, parse
+from backproof.fleet.writing import written
+from backproof.operations.prove import prove
 from backproof.operations.seal import seal
 from backproof.records import Target
 from backproof.scratch import workspace
+from deployments.cli import main
 from deployments.servers.prefect import PrefectServer
 from tasks import words
 from tests.support.fleets import described
@@ -127,6 +131,38 @@ def test_a_plan_s_deployment_says_what_it_does_and_its_form_is_filled_in(site: S
     expect(dialog).to_contain_text("What to back up.")
     for value in ("clicked-orders", "manual"):
         expect(dialog.get_by_role("button", name=value, exact=True)).to_be_visible()
+
+
+def test_a_recovery_test_is_started_by_clicking_and_its_report_is_pulled(site: Site, ui: Ui, tmp_path: Path) -> None:
+    newest, *_ = catalog.backups(site.fleet, "clicked-orders")
+    assert prove(site.fleet, "clicked-orders", newest.id, "clicked-near").verdict == "passed"
+    ui.find_deployment("clicked-orders-recovery-test")
+    said = ui.page.get_by_role("tabpanel")
+    ui.open_tab("Description", ui.page.get_by_text("How a run ends."))
+    expect(said).to_contain_text("Nothing live is touched.")
+    ui.find_deployment(f"{FLEET}.recovery-test")
+    ui.open_form()
+    ui.pick("Plan", "clicked-orders")
+    ui.submit()
+    ui.wait_for("Degraded")  # without an application not all of it can be run, and that is no pass
+    article = ui.open_artifact("clicked-orders-recovery-test")
+    for text in ("recovery test incomplete", newest.id, "Documentation accurate", "of the runbook were executed"):
+        expect(article).to_contain_text(text)
+    (tmp_path / "fleet.yaml").write_text(written(site.fleet.spec))
+    asked = [
+        "--fleet",
+        str(tmp_path / "fleet.yaml"),
+        "reports",
+        "pull",
+        "--plan",
+        "clicked-orders",
+        "--to",
+        str(tmp_path),
+    ]
+    pulled = CliRunner().invoke(main, [*asked, "--format", "html"], prog_name="backproof")
+    assert pulled.exit_code == 0, pulled.output
+    [page] = tmp_path.rglob("*.html")
+    assert newest.id in page.read_text()
 
 
 def _described(target: Target, home: Path) -> dict[str, Any]:
