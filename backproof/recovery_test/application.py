@@ -162,11 +162,10 @@ class StagedApplication:
                 return "it was started"
             answer = _answer(url)
             if answer == "200":
-                return f"it was started, and {self.spec.health_url} answered 200"
+                return f"it was started, and {url} answered 200"
             if time.monotonic() > until:
                 raise ApplicationFailed(
-                    f"{self.spec.health_url} answered {answer}, not 200, for "
-                    f"{self.spec.timeout.total_seconds():g} seconds",
+                    f"{url} answered {answer}, not 200, for {self.spec.timeout.total_seconds():g} seconds",
                     f"What the application printed is in {log} on the machine that ran it.",
                 )
             time.sleep(_BETWEEN_SECONDS)
