@@ -14,7 +14,7 @@ from flows.notice_summary import notice_summary
 from flows.recovery_test_summary import measures_table, recovery_test_summary
 from tasks import stopping
 from tasks.publish import publish, show_table
-from tasks.rehearse import as_task, notice, rehearsal, report
+from tasks.rehearse import as_task, notice, rehearsal, report, runbook
 from tasks.stopping import stopping_cleanly
 from tasks.sweep import sweep
 from tasks.tests_due import warn_of_outlook
@@ -57,6 +57,7 @@ def recovery_test(
         summary = recovery_test_summary(record, places, problems)
         publish.submit(f"{plan}-recovery-test", summary, record.verdict, TESTED, plan, facts).wait()
         show_table.submit(f"{plan}-recovery-time", measures_table(record.history, record.objective_seconds)).wait()
+        publish.submit(f"{plan}-runbook", runbook.submit(plan).result(), "as it reads now", None, plan, {}).wait()
         warn_of_outlook.submit(record, stopping.now()).wait()
         return _state(record, problems)
 

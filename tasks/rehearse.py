@@ -8,6 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import Task
 
 from backproof.alarms import Message
+from backproof.errors import BackproofError
 from backproof.fleet import Fleet
 from backproof.recovery.context import Surroundings, Tell, state_folder, surroundings
 from backproof.recovery_test.context import Rehearsal
@@ -17,6 +18,8 @@ from backproof.recovery_test.run import perform
 from backproof.recovery_test.steps import Step
 from backproof.reports import publish
 from backproof.reports.message import report_message, report_places
+from backproof.runbook import facts
+from backproof.runbook_page import page
 from backproof.runbook_trial import program
 from blocks import load_fleet
 from blocks.notifications import tell
@@ -74,6 +77,17 @@ def report(record: RecoveryTest) -> tuple[tuple[str, ...], list[str]]:
     for problem in problems:
         log(problem, logging.WARNING)
     return places, problems
+
+
+@step("runbook of {plan}", retries=0)
+def runbook(plan: str) -> str:
+    """The plan's runbook, as it reads now; or why it can't be written."""
+    fleet = load_fleet(plan)
+    try:
+        return page(fleet, plan, facts(fleet, plan, stopping.now()))
+    except BackproofError as error:
+        log(f"the runbook could not be written anew: {error}", logging.WARNING)
+        return f"The runbook could not be written anew: {error}"
 
 
 @step("notice of {plan}'s recovery test", retries=0)

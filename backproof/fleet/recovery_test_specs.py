@@ -1,9 +1,11 @@
 """What a plan says of its recovery test."""
 
+import re
+from collections.abc import Iterable
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from backproof.fleet.durations import Duration, parse
 from backproof.fleet.fields import Command, FilePath, Name, Spec, Text
@@ -30,6 +32,14 @@ Share = Annotated[
 """A part of a whole, written ``2%``."""
 
 
+_LEADING = re.compile(r"\{(url|host|database)\}")
+
+
+def leads_to_staging(texts: Iterable[str]) -> bool:
+    """Whether any of them says where the staging database is; a port or a user alone does not."""
+    return any(map(_LEADING.search, texts))
+
+
 class StagingSpec(Spec):
     """Where a backup is brought back to for a test, and what keeps that copy from reaching the world."""
 
@@ -46,7 +56,8 @@ class StagingSpec(Spec):
     directory: FilePath | None = None
     """Where the commands are run. Left out: the application's."""
     start: Command | None = None
-    """Starts the application; it runs until the test ends it. Left out: the tests alone are the application."""
+    """Starts the application; it runs until the test ends it. Left out: the application's commands show whether it
+    connects."""
     health_url: str | None = None
     """Must answer 200 once it has started; ``{application_port}`` here and in ``environment`` is a free port."""
     tests: tuple[Command, ...] = ()
@@ -55,6 +66,17 @@ class StagingSpec(Spec):
     """All of its tests, where they are others; run after the critical ones."""
     timeout: Duration = parse("10m")
     """How long each of these may take."""
+
+    @model_validator(mode="after")
+    def _led_to_staging(self) -> Self:
+        started = () if self.start is None else (self.start,)
+        for command in (*self.before_expose, *started, *self.tests, *self.full_tests):
+            if not leads_to_staging([*self.environment.values(), *command]):
+                raise ValueError(
+                    f"says of {command[0]} not where the staging database is, and so it might take the live one: write "
+                    "{url}, or {host} and {database}, in environment"
+                )
+        return self
 
 
 class RecoveryTestSpec(Spec):

@@ -244,7 +244,7 @@ class NotifySpec(Spec):
     success: tuple[Name, ...] = ()
     """Every backup that was proven."""
     report: tuple[Name, ...] = ()
-    """Reports of recovery tests."""
+    """Reports of recovery tests, and that one is announced or has begun."""
 
 
 class LevelSpec(Spec):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from backproof import subprocesses
 from backproof.errors import ApplicationFailed, Transient
-from backproof.fleet.recovery_test_specs import StagingSpec
+from backproof.fleet.recovery_test_specs import StagingSpec, leads_to_staging
 from backproof.fleet.specs import ApplicationSpec
 from backproof.hosts import free_ports
 from backproof.records import Target
@@ -28,6 +28,8 @@ _ANSWER_SECONDS = 10
 _BETWEEN_SECONDS = 0.1
 _SHOWN_CHARACTERS = 80
 _PLACE = re.compile(r"\{(url|host|port|database|user|password|application_port)\}")
+_STAYS_SECONDS = 0.5
+"""A program that can't take its port needs a moment to end."""
 
 Command = Sequence[str]
 
@@ -72,7 +74,7 @@ class StagedApplication:
     @property
     def is_led_here(self) -> bool:
         """Whether the plan says how the application finds the staging database; else it would take the live one."""
-        return any(_PLACE.search(value) for value in self.spec.environment.values())
+        return leads_to_staging(self.spec.environment.values())
 
     def before_expose(self) -> list[str]:
         """Run what must have ended well before anything may connect.
@@ -92,6 +94,7 @@ class StagedApplication:
         command = self.spec.start
         if command is None:
             raise ValueError("nothing says how it is started")
+        self._require_silence()
         self.outputs.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, log = tempfile.mkstemp(".log", "application-", self.outputs)
         os.close(descriptor)
@@ -99,6 +102,11 @@ class StagedApplication:
             self._kept(command), log=Path(log), env=self.environment(), grace_seconds=5
         ) as running:
             yield self._answered(running, Path(log))
+            if not running.alive():
+                raise ApplicationFailed(
+                    "the application ended before its tests had",
+                    f"What it printed is in {log} on the machine that ran it.",
+                )
         Path(log).unlink(missing_ok=True)
 
     def run(self, command: Command) -> str:
@@ -149,10 +157,27 @@ class StagedApplication:
         # Isolated: what the application's environment says of Python is meant for the application.
         return [sys.executable, "-I", "-S", str(_KEEPER), str(self.directory), *map(self._filled, command)]
 
+    def _require_silence(self) -> None:
+        """Whoever answers already is another application: perhaps the live one."""
+        url = self.spec.health_url
+        if url is not None and not (answer := _answer(self._filled(url))).startswith(_NOTHING):
+            raise ApplicationFailed(
+                f"{self._told(url)} answered {answer} before the application was started: it is another one",
+                "Write {application_port} in staging.health_url, and tell the application that port in "
+                "staging.environment.",
+            )
+
+    def _told(self, url: str) -> str:
+        """An address as a report may show it: no password is filled in."""
+        return url.replace("{application_port}", str(self._port))
+
     def _answered(self, running: subprocesses.Running, log: Path) -> str:
-        url = None if self.spec.health_url is None else self._filled(self.spec.health_url)
+        url = self.spec.health_url
         until = time.monotonic() + self.spec.timeout.total_seconds()
         while True:
+            answer = _answer(self._filled(url)) if url is not None else ""
+            if answer == "200":
+                time.sleep(_STAYS_SECONDS)
             if not running.alive():
                 raise ApplicationFailed(
                     "the application ended as soon as it was started",
@@ -160,12 +185,11 @@ class StagedApplication:
                 )
             if url is None:
                 return "it was started"
-            answer = _answer(url)
             if answer == "200":
-                return f"it was started, and {url} answered 200"
+                return f"it was started, and {self._told(url)} answered 200"
             if time.monotonic() > until:
                 raise ApplicationFailed(
-                    f"{url} answered {answer}, not 200, for {self.spec.timeout.total_seconds():g} seconds",
+                    f"{self._told(url)} answered {answer}, not 200, for {self.spec.timeout.total_seconds():g} seconds",
                     f"What the application printed is in {log} on the machine that ran it.",
                 )
             time.sleep(_BETWEEN_SECONDS)
@@ -178,6 +202,17 @@ class StagedApplication:
         return Path(path)
 
 
+class _Staying(urllib.request.HTTPRedirectHandler):
+    """An application that leads elsewhere has not answered: elsewhere may be the live one."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Staying)
+_NOTHING = "nothing"
+
+
 def _shown(command: Command) -> str:
     text = " ".join(" ".join(command).split())
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
@@ -185,11 +220,11 @@ def _shown(command: Command) -> str:
 
 def _answer(url: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310 - the plan's own address
+        with _OPENER.open(url, timeout=_ANSWER_SECONDS) as answer:
             return str(answer.status)
     except urllib.error.HTTPError as error:
         with error:
             return str(error.code)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or type(error).__name__
-        return f"nothing ({reason})"
+        return f"{_NOTHING} ({reason})"

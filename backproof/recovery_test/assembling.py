@@ -15,6 +15,7 @@ from backproof.recovery_test.judging import in_words
 from backproof.recovery_test.record import (
     CHECKLIST,
     ROLLBACK_CHECKLIST,
+    DataLoss,
     Issue,
     Measure,
     RecoveryTest,
@@ -41,9 +42,10 @@ def assembled(rehearsal: Rehearsal) -> RecoveryTest:
     if rehearsal.left and verdict == "passed":
         verdict = "incomplete"
     still_open = open_issues(fleet, plan)
+    lost = data_loss(fleet, plan, quarter_begins(rehearsal.started_at), rehearsal.started_at)
     who = judging.responsible(its.recovery_test, its.escalation)
     found = judging.issues(
-        [*checklist, *rollback, *_left(rehearsal)],
+        [*checklist, *rollback, *_left(rehearsal), *_missed(lost)],
         rehearsal.remedies,
         who,
         rehearsal.started_at,
@@ -52,7 +54,7 @@ def assembled(rehearsal: Rehearsal) -> RecoveryTest:
     )
     history = (
         *measures(fleet, plan, rehearsal.started_at),
-        *_own_measure(rehearsal, live_bytes, seconds, ended_at),
+        *_own_measure(rehearsal, live_bytes, seconds, rehearsal.started_at),
     )
     return RecoveryTest(
         plan=plan,
@@ -82,7 +84,7 @@ def assembled(rehearsal: Rehearsal) -> RecoveryTest:
         rollback_checklist=rollback,
         critical_data=rehearsal.compared,
         production_at=rehearsal.production.recorded_at if rehearsal.production else None,
-        data_loss=data_loss(fleet, plan, quarter_begins(rehearsal.started_at), rehearsal.started_at),
+        data_loss=lost,
         forecast=forecast(history, objective, live_bytes, ended_at),
         history=history,
         issues=found,
@@ -103,14 +105,27 @@ def _points(rehearsal: Rehearsal, names: tuple[str, ...]) -> tuple[TestPoint, ..
 
 def _left(rehearsal: Rehearsal) -> list[TestPoint]:
     told = "; ".join(rehearsal.left)
-    return [TestPoint(name="Tear down", status="fail", evidence=told)] if told else []
+    return [TestPoint(name="Other steps", status="fail", evidence=told)] if told else []
+
+
+def _missed(lost: DataLoss) -> list[TestPoint]:
+    """A disaster in the quarter would have lost more than is promised: no point of the test, and to be seen to."""
+    if lost.maximum_seconds is not None and lost.maximum_seconds <= lost.objective_seconds:
+        return []
+    at_worst = (
+        "at times there was no proven backup"
+        if lost.maximum_seconds is None
+        else f"at worst {in_words(lost.maximum_seconds)} would have been lost"
+    )
+    promised = f"{in_words(lost.objective_seconds)} are promised"
+    return [TestPoint(name="Recovery point objective", status="fail", evidence=f"{at_worst}; {promised}")]
 
 
 def _recovery_seconds(rehearsal: Rehearsal) -> tuple[float | None, str]:
     """Of all that a recovery has too; None, and why, where it did not come to its end."""
     for point in (RESTORE, CONNECTS, FUNCTIONS):
         judged = rehearsal.points.get(point)
-        if judged is None or judged.status == "fail" or (point == RESTORE and judged.status != "pass"):
+        if judged is None or judged.status != "pass":
             return None, f"the recovery did not come to its end: {point.lower()}"
     phases = [each for each in rehearsal.watch.timings if each.phase in rehearsal.counted]
     return round(sum(each.elapsed_seconds for each in phases), 3), ""

@@ -22,6 +22,8 @@ from backproof.recovery_test.record import Cited, Status, TableCompared, TestPoi
 from backproof.runbook import Run
 from backproof.runbook_trial import program
 
+_GRAVITY: dict[Status, int] = {"pass": 0, "not run": 1, "fail": 2}
+
 Runner = Callable[[Fleet], AbstractContextManager[Run]]
 
 
@@ -64,7 +66,7 @@ class Rehearsal:
     moved: int | None = None
     """Bytes, of the step under way."""
     left: list[str] = field(default_factory=list)
-    """What could not be removed in the end, a sentence each."""
+    """What went wrong beside the checklists, such as what could not be removed in the end: a sentence each."""
 
     folder: Path | None = None
     manifest: Manifest | None = None
@@ -111,9 +113,9 @@ class Rehearsal:
         return self.fleet.engine(self.plan)
 
     def judge(self, point: str, status: Status, evidence: str, remedy: str = "") -> None:
-        """Say how a point of the checklist stands. What was said first holds, but for a pass that turns out wrong."""
+        """Say how a point of the checklist stands. What was said first holds, but for what turns out worse."""
         before = self.points.get(point)
-        if before is None or (before.status == "pass" and status != "pass"):
+        if before is None or _GRAVITY[status] > _GRAVITY[before.status]:
             self.points[point] = TestPoint(name=point, status=status, evidence=evidence)
             self.remedies[point] = remedy
         elif before.status == status == "pass":

@@ -12,6 +12,7 @@ from backproof.errors import NoSpace
 from backproof.fleet import Fleet
 from backproof.fleet.specs import S3StoreSpec
 from backproof.naming import MANIFEST, Name, key
+from backproof.objectives import in_words
 from backproof.records import Manifest
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.record import Cited
@@ -53,7 +54,17 @@ def download(rehearsal: Rehearsal) -> None:
         f"{manifest.id} came from {where(fleet, store)}: {manifest.stored_bytes:,} bytes, "
         "with the signature, the length and the SHA-256 that were written"
     )
-    if store in buckets:
+    objectives = fleet.plan(plan).objectives
+    age = rehearsal.started_at - manifest.taken_at
+    if rehearsal.backup == "latest" and age > objectives.rpo + objectives.grace:
+        rehearsal.judge(
+            DOWNLOADS,
+            "fail",
+            f"{came}; but it is the newest that is there, and {in_words(age)} old, where the plan promises "
+            f"{in_words(objectives.rpo)}",
+            f"`backproof replicate {plan}` brings what that store lacks; `backproof status` says how the plan stands.",
+        )
+    elif store in buckets:
         rehearsal.judge(DOWNLOADS, "pass", came)
     else:
         rehearsal.judge(

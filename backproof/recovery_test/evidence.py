@@ -20,6 +20,7 @@ SAFETY, NOTIFIED, CAUSES = "Safety backup exists", "Team notified", "Root cause 
 _CAUSE = re.compile("root cause", re.IGNORECASE)
 _ALTERNATIVE = re.compile("alternative", re.IGNORECASE)
 _QUARTER = timedelta(days=92)
+_WHEN_ALL_ANSWER = "Run the test again when all stores answer."
 
 
 def quarter_begins(now: datetime) -> datetime:
@@ -31,7 +32,7 @@ def rollback_evidence(rehearsal: Rehearsal) -> None:
     """Judge what the stores tell."""
     since = quarter_begins(rehearsal.started_at)
     known, doubts = _recoveries(rehearsal, since)
-    _safety(rehearsal, known)
+    _safety(rehearsal, known, doubts)
     _notified(rehearsal)
     _causes(rehearsal, known, doubts, since)
     rehearsal.cites += _reports(rehearsal.fleet, rehearsal.plan, known)
@@ -46,7 +47,7 @@ def _recoveries(rehearsal: Rehearsal, since: datetime) -> tuple[list[Journal], l
     return [each for each in known if each.entries[0].at >= since], doubts
 
 
-def _safety(rehearsal: Rehearsal, recoveries: Sequence[Journal]) -> None:
+def _safety(rehearsal: Rehearsal, recoveries: Sequence[Journal], doubts: Sequence[str]) -> None:
     """There is a proven backup to go back to, and every recovery has left one of what was live before it."""
     listing = catalog.listing(rehearsal.fleet, rehearsal.plan)
     proven = next((each for each in listing.backups if each.proven_at is not None), None)
@@ -58,6 +59,9 @@ def _safety(rehearsal: Rehearsal, recoveries: Sequence[Journal]) -> None:
     without = [each.recovery for each in recoveries if _took_none(each)]
     if without:
         rehearsal.judge(SAFETY, "fail", f"{told}; but no safety backup was taken in {', '.join(without)}")
+        return
+    if doubts:
+        rehearsal.judge(SAFETY, "not run", f"{told}; but {'; '.join(doubts)}", _WHEN_ALL_ANSWER)
         return
     after = f"; each of {len(recoveries)} recoveries took a safety backup" if recoveries else ""
     rehearsal.judge(SAFETY, "pass", told + after)
@@ -95,7 +99,7 @@ def _causes(rehearsal: Rehearsal, recoveries: Sequence[Journal], doubts: Sequenc
     if lacking:
         rehearsal.judge(CAUSES, "fail", "; ".join(lacking), _how_to_note(recoveries))
     elif doubts:
-        rehearsal.judge(CAUSES, "not run", "; ".join(doubts), "Run the test again when all stores answer.")
+        rehearsal.judge(CAUSES, "not run", "; ".join(doubts), _WHEN_ALL_ANSWER)
     elif recoveries:
         named = ", ".join(each.recovery for each in recoveries)
         rehearsal.judge(CAUSES, "pass", f"both are recorded for {named}")

@@ -60,7 +60,10 @@ def _plain(table: str) -> str:
 def _compared(table: str, production: int | None, restored: Mapping[str, int], share: float, few: int) -> TableCompared:
     found = restored.get(table)
     good = (
-        production is not None and found is not None and abs(found - production) <= max(share * production, float(few))
+        production is not None
+        and found is not None
+        and not (production > 0 and found == 0)
+        and abs(found - production) <= max(share * production, float(few))
     )
     return TableCompared(
         table=table,
@@ -138,7 +141,7 @@ def issues(
             Issue(
                 id=f"{at:%Y-%m}-{number}",
                 what=f"{point.name}: {'failed' if point.status == 'fail' else 'not run'}. {point.evidence}",
-                remedy=remedies.get(point.name) or _REMEDIES[point.name],
+                remedy=remedies.get(point.name) or _REMEDIES.get(point.name, _AGAIN),
                 owner=owner,
                 found_at=at,
                 due_at=at + due,
@@ -160,6 +163,7 @@ _REMEDIES = {
     "Safety backup exists": "Take a backup and prove it: `backproof backup`.",
     "Rollback rehearsed": _AGAIN,
     "Team notified": "Name who hears of recovery tests: notify.report or notify.failure.",
+    "Recovery point objective": "`backproof status` says how the plan stands: back up more often, and prove it.",
     "Root cause and alternative plan recorded": "Write them down: `backproof recovery note ID 'root cause: …'`.",
 }
 

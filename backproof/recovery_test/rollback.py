@@ -23,6 +23,7 @@ def rehearse(rehearsal: Rehearsal) -> None:
     """Exchange, and undo; each is timed, and looked at afterwards."""
     engine, copy, manifest = rehearsal.engine, rehearsal.place(), rehearsal.backup_of_it()
     live, aside = stand_ins(copy)
+    tables = _tables(engine, copy)
     try:
         engine.create(live, manifest)
         _mark(engine, live)
@@ -30,13 +31,13 @@ def rehearse(rehearsal: Rehearsal) -> None:
         try:
             with rehearsal.watch.phase("swap"):
                 engine.exchange(live, planned)
-            _require(engine, live, marked=False, when="after the swap")
+            _require(engine, live, marked=False, when="after the swap", tables=tables)
             _require(engine, aside, marked=True, when="after the swap")
         finally:
             with rehearsal.watch.phase("roll back"):
                 engine.undo(live, planned)
         _require(engine, live, marked=True, when="after the rollback")
-        _require(engine, copy, marked=False, when="after the rollback")
+        _require(engine, copy, marked=False, when="after the rollback", tables=tables)
     finally:
         for target in (live, aside):
             engine.drop(target)
@@ -59,13 +60,17 @@ def _mark(engine: Engine, target: Target) -> None:
         database.dispose()
 
 
-def _require(engine: Engine, target: Target, marked: bool, when: str) -> None:
+def _tables(engine: Engine, target: Target) -> frozenset[str]:
     database = create_engine(engine.sqlalchemy_url(target))
     try:
-        found = inspect(database).has_table(_MARK)
+        return frozenset(inspect(database).get_table_names())
     finally:
         database.dispose()
-    if found != marked:
+
+
+def _require(engine: Engine, target: Target, marked: bool, when: str, tables: frozenset[str] = frozenset()) -> None:
+    found = _tables(engine, target)
+    if (_MARK in found) != marked or not tables <= found:
         raise RestoreFailed(f"{when}, {target.database} is not the database that it should be")
 
 

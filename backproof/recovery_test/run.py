@@ -73,6 +73,8 @@ def _attempt(rehearsal: Rehearsal, step: Step, run_step: RunStep) -> None:
         remedy = error.remedy if isinstance(error, BackproofError) else ""
         for point in step.judges:
             rehearsal.judge(point, status, told, remedy)
+        if not step.judges and step.matters:
+            rehearsal.left.append(f"{step.name} failed: {told}")
         rehearsal.around.say(f"{step.name} failed: {told}")
     else:
         rehearsal.done.add(step.name)

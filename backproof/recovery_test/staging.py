@@ -138,6 +138,9 @@ def critical_data(rehearsal: Rehearsal) -> None:
         return
     rows = {name: table.rows for name, table in restored.tables.items()}
     rehearsal.compared = tuple(judging.compare(state.rows, rows, spec))
+    if not rehearsal.compared:
+        rehearsal.judge(CRITICAL, "not run", "production has no table that could be compared")
+        return
     schema = production.definitions_of(rehearsal.engine, rehearsal.archive())
     changed = _schema_differences(rehearsal, state, schema)
     problems = [each for each in (judging.off(rehearsal.compared), changed, "; ".join(broken)) if each]

@@ -40,6 +40,8 @@ class Step:
     """How often it is begun when what stands in the way may pass."""
     timed: bool = True
     """Whether it is one phase."""
+    matters: bool = True
+    """Whether a test in which it fails has not passed; where it judges points, they say so."""
 
 
 def announce(rehearsal: Rehearsal) -> None:
@@ -67,7 +69,7 @@ def documentation(rehearsal: Rehearsal) -> None:
 _CANNOT_RUN = (AccessDenied, CannotProve, ConfigurationError, MissingTool, NoSpace)
 
 STEPS: tuple[Step, ...] = (
-    Step("tell the team", announce, timed=False),
+    Step("tell the team", announce, timed=False, matters=False),
     Step("download", downloading.download, (), (DOWNLOADS,), counted=True, blameless=(NoSpace,), tries=3),
     Step("decrypt and decompress", downloading.decompress, ("download",), (DECOMPRESSION,), counted=True),
     Step(
@@ -82,7 +84,7 @@ STEPS: tuple[Step, ...] = (
     Step("start the application", staging.start_application, ("mask and switch off",), (CONNECTS,), counted=True),
     Step("critical tests", staging.critical_tests, ("start the application",), (FUNCTIONS,), counted=True),
     Step("all tests", staging.full_tests, ("critical tests",), (FUNCTIONS,)),
-    Step("stop the application", staging.stop_application),
+    Step("stop the application", staging.stop_application, (), (CONNECTS,)),
     Step("rehearse a rollback", rollback.rehearse, ("restore",), (REHEARSED,), timed=False),
     Step("check the documentation", documentation, (), (DOCUMENTED,)),
 )

@@ -311,7 +311,11 @@ def test_what_a_plan_does_not_name_is_not_run_and_no_pass(made: Rehearsed) -> No
     bare = dict.fromkeys(made.staging()) | {"timeout": "60s"}
     live_only = {"application": {"commands": [NEVER_STARTED], "tests": [NEVER_STARTED], "directory": str(made.folder)}}
     test = made.tested(made.fleet(staging=bare, plan=live_only))
-    assert held(test) == {"Application connects": "not run", "Application functions": "not run"}
+    assert held(test) == {
+        "Application connects": "not run",
+        "Application functions": "not run",
+        "Recovery time within RTO": "not run",
+    }
     assert test.verdict == "incomplete"
     assert not (made.folder / "started").exists(), "they would have reached the live database"
 

@@ -98,6 +98,15 @@ def test_without_a_proven_backup_there_is_nothing_to_go_back_to(tmp_path: Path) 
     assert under.points[SAFETY].status == "fail"
 
 
+def test_of_a_point_the_worst_holds(tmp_path: Path) -> None:
+    under = rehearsal(tmp_path)
+    for status, kept in (("pass", "pass"), ("not run", "not run"), ("pass", "not run"), ("fail", "fail")):
+        under.judge("a point", status, status)
+        assert under.points["a point"].status == kept
+    under.judge("a point", "not run", "later")
+    assert (under.points["a point"].status, under.points["a point"].evidence) == ("fail", "fail")
+
+
 @pytest.mark.parametrize(
     ("told", "names", "status"),
     [(("team",), ("team",), "pass"), ((), ("team",), "fail"), ((), (), "not run")],

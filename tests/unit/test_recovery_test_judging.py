@@ -68,6 +68,7 @@ def test_a_recovery_without_an_end_has_no_time() -> None:
         ({}, {"a": 100, "b": 4}, {"a": 91, "b": 9}, ["pass", "pass"]),
         ({}, {"a": 1000, "b": 4}, {"a": 899, "b": 15}, ["fail", "fail"]),
         ({}, {"a": 5}, {}, ["fail"]),
+        ({}, {"a": 5}, {"a": 0}, ["fail"]),
         ({}, {"a": 0}, {"a": 0, "new": 10_000}, ["pass"]),
     ],
 )
@@ -95,6 +96,7 @@ def test_every_point_that_did_not_pass_is_an_issue_with_owner_and_day() -> None:
 
 def test_every_point_has_a_remedy() -> None:
     every = [TestPoint(name=name, status="not run", evidence="") for name in (*CHECKLIST, *ROLLBACK_CHECKLIST)]
+    every += [TestPoint(name="Other steps", status="fail", evidence="a copy could not be removed")]
     assert all(each.remedy for each in judging.issues(every, {}, "Ada", AT, timedelta(days=1)))
 
 

@@ -1,0 +1,143 @@
+"""The application of a recovery test: never taken for another one, nor led to another database."""
+
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from backproof import subprocesses
+from backproof.errors import ApplicationFailed
+from backproof.fleet.recovery_test_specs import StagingSpec
+from backproof.fleet.specs import ApplicationSpec
+from backproof.hosts import free_ports
+from backproof.records import Target
+from backproof.recovery_test.application import StagedApplication
+
+LED = {"DATABASE_URL": "{url}", "PORT": "{application_port}"}
+SLEEPS = ("sleep", "60")
+
+
+def staged(folder: Path, spec: StagingSpec, application: ApplicationSpec | None = None) -> StagedApplication:
+    target = Target(host="127.0.0.1", port=1, database="copy", user="nobody", password=SecretStr("hidden-word"))
+    return StagedApplication(spec, application, target, "postgresql://nobody@127.0.0.1:1/copy", folder)
+
+
+@contextmanager
+def answering(status: int, location: str | None = None) -> Iterator[str]:
+    """Somebody who answers on a port of loopback."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            if location:
+                self.send_header("Location", location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/up"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_who_answers_before_the_start_is_another_application(tmp_path: Path, status: int) -> None:
+    with answering(status) as url:
+        spec = StagingSpec(environment=LED, start=SLEEPS, health_url=url, timeout="5s")
+        with (
+            pytest.raises(ApplicationFailed, match=f"answered {status} before the application was started"),
+            staged(tmp_path, spec).running(),
+        ):
+            pass
+
+
+def test_where_a_redirection_leads_is_another_application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(200) as live, answering(302, live) as url:
+        spec = StagingSpec(environment=LED, start=SLEEPS, health_url=url, timeout="1s")
+        application = staged(tmp_path, spec)
+        monkeypatch.setattr(application, "_require_silence", lambda: None)
+        with pytest.raises(ApplicationFailed, match="answered 302, not 200"), application.running():
+            pass
+
+
+def test_one_that_ends_though_another_answers_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(200) as live:
+        spec = StagingSpec(environment=LED, start=("true",), health_url=live, timeout="30s")
+        application = staged(tmp_path, spec)
+        monkeypatch.setattr(application, "_require_silence", lambda: None)
+        with pytest.raises(ApplicationFailed, match="ended"), application.running():
+            pass
+
+
+def test_one_that_ends_before_its_tests_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go, started = tmp_path / "go", []
+
+    real = subprocesses.background
+
+    @contextmanager
+    def background(*args: Any, **more: Any) -> Iterator[subprocesses.Running]:
+        with real(*args, **more) as running:
+            started.append(running)
+            yield running
+
+    monkeypatch.setattr(subprocesses, "background", background)
+    waits = ("sh", "-c", f"while [ ! -e {go} ]; do sleep 0.05; done")
+    under_way = ExitStack()
+    under_way.enter_context(staged(tmp_path, StagingSpec(environment=LED, start=waits)).running())
+    go.touch()
+    until = time.monotonic() + 60
+    while started[0].alive() and time.monotonic() < until:
+        time.sleep(0.05)
+    with pytest.raises(ApplicationFailed, match="ended before its tests had"):
+        under_way.close()
+
+
+def test_no_password_is_shown(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_ports(1)[0]}/{{password}}"
+    spec = StagingSpec(environment=LED, start=SLEEPS, health_url=url, timeout="1s")
+    with pytest.raises(ApplicationFailed) as raised, staged(tmp_path, spec).running():
+        pass
+    assert "hidden-word" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "led"),
+    [
+        ({"DATABASE_URL": "{url}"}, True),
+        ({"DB": "{database}"}, True),
+        ({"DB_HOST": "{host}"}, True),
+        ({"PORT": "{application_port}"}, False),
+        ({"DB_USER": "{user}", "DB_PASSWORD": "{password}", "DB_PORT": "{port}"}, False),
+        ({}, False),
+    ],
+)
+def test_commands_of_production_are_used_only_where_something_leads_them_here(
+    tmp_path: Path, environment: dict[str, str], led: bool
+) -> None:
+    application = staged(
+        tmp_path, StagingSpec(environment=environment), ApplicationSpec(commands=(("true",),), tests=(("true",),))
+    )
+    assert (bool(application.commands), bool(application.tests)) == (led, led)
+
+
+@pytest.mark.parametrize("key", ["before_expose", "tests", "full_tests", "start"])
+def test_what_nothing_leads_to_staging_is_refused(key: str) -> None:
+    command: object = ["bin/shop", "test"] if key == "start" else [["bin/shop", "test"]]
+    with pytest.raises(ValidationError, match="might take the live one"):
+        StagingSpec.model_validate({key: command, "environment": {"PORT": "{application_port}"}})
+    StagingSpec.model_validate({key: command, "environment": {"DATABASE_URL": "{url}"}})
+    named: object = ["bin/shop", "{url}"] if key == "start" else [["bin/shop", "{url}"]]
+    StagingSpec.model_validate({key: named})
