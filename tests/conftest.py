@@ -10,9 +10,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Meant for this process, which has read it; in what it starts asyncio would report every slow callback.
     os.environ.pop("PYTHONDEVMODE", None)
 
-# Whoever starts the tests in the background of a script lets them ignore Ctrl-C, and all that they start.
+# Whoever starts the tests in the background of a script lets them ignore Ctrl-C and Ctrl-\, and all that they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 # CI machines stall at times: a slow example is no failure.
 settings.register_profile("backproof", deadline=None)

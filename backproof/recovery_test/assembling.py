@@ -110,15 +110,11 @@ def _left(rehearsal: Rehearsal) -> list[TestPoint]:
 
 def _missed(lost: DataLoss) -> list[TestPoint]:
     """A disaster in the quarter would have lost more than is promised: no point of the test, and to be seen to."""
-    if lost.maximum_seconds is not None and lost.maximum_seconds <= lost.objective_seconds:
-        return []
-    at_worst = (
-        "at times there was no proven backup"
-        if lost.maximum_seconds is None
-        else f"at worst {in_words(lost.maximum_seconds)} would have been lost"
-    )
-    promised = f"{in_words(lost.objective_seconds)} are promised"
-    return [TestPoint(name="Recovery point objective", status="fail", evidence=f"{at_worst}; {promised}")]
+    if lost.maximum_seconds is None or lost.maximum_seconds <= lost.objective_seconds:
+        return []  # without any proven backup there is a point that fails
+    at_worst, promised = in_words(lost.maximum_seconds), in_words(lost.objective_seconds)
+    told = f"at worst {at_worst} would have been lost; {promised} are promised"
+    return [TestPoint(name="Recovery point objective", status="fail", evidence=told)]
 
 
 def _recovery_seconds(rehearsal: Rehearsal) -> tuple[float | None, str]:

@@ -63,9 +63,10 @@ def test_a_notice_and_the_test_it_announces(made: Rehearsed, prefect_api: Prefec
         run = _run_of(client)
         tasks = client.request("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}}).json()
         assert {step.name for step in STEPS} <= {each["name"] for each in tasks}
-        shown = [_artifact(client, f"{PLAN}-{key}") for key in ("recovery-test", "recovery-time")]
+        shown = [_artifact(client, f"{PLAN}-{key}") for key in ("recovery-test", "recovery-time", "runbook")]
     assert all(point.name in shown[0] for point in (*record.checklist, *record.rollback_checklist))
     assert "recovery test" in shown[1]
+    assert shown[2].startswith(f"# Runbook: {PLAN}")
 
 
 def command(made: Rehearsed, server: PrefectServer, *words: str) -> tuple[int, dict[str, Any]]:

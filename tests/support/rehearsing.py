@@ -72,11 +72,9 @@ class Rehearsed:
         return built(self.described(**recovery_test), self.folder)
 
     def staging(self) -> dict[str, Any]:
-        by_parts = "mysql+pymysql://{user}:{password}@{host}:{port}/{database}"
-        url = "{url}" if self.harness.engine == "postgresql" else by_parts
         return {
             "directory": str(REPOSITORY),
-            "environment": {"DATABASE_URL": url, "PORT": "{application_port}"},
+            "environment": {"DATABASE_URL": "{url}", "PORT": "{application_port}"},
             "start": [sys.executable, "-m", "tests.support.web_application", str(self.folder)],
             "health_url": "http://127.0.0.1:{application_port}/up",
             "tests": [asks(ORDERS)],

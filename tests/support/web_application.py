@@ -98,7 +98,8 @@ class Handler(BaseHTTPRequestHandler):
 MAINTENANCE = Maintenance()
 
 if __name__ == "__main__":
-    ENGINE = create_engine(os.environ.get("DATABASE_URL") or (FOLDER / "url").read_text(), pool_pre_ping=True)
+    ADDRESS = os.environ.get("DATABASE_URL") or (FOLDER / "url").read_text()
+    ENGINE = create_engine(ADDRESS.replace("mysql://", "mysql+pymysql://", 1), pool_pre_ping=True)
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "0"))), Handler)
     server.daemon_threads = True
     (FOLDER / "port.new").write_text(str(server.server_port))
