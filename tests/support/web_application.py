@@ -7,6 +7,7 @@ when nothing is under way any more, it answers 503 to all but ``/up``; after one
 
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
@@ -99,7 +100,10 @@ MAINTENANCE = Maintenance()
 
 if __name__ == "__main__":
     ADDRESS = os.environ.get("DATABASE_URL") or (FOLDER / "url").read_text()
-    ENGINE = create_engine(ADDRESS.replace("mysql://", "mysql+pymysql://", 1), pool_pre_ping=True)
+    URL = make_url(re.sub("^mysql:", "mysql+pymysql:", ADDRESS))
+    # The driver would write it in latin1, and the server knows it in UTF-8.
+    PASSWORD = {"password": URL.password.encode()} if URL.password and ADDRESS.startswith("mysql:") else {}
+    ENGINE = create_engine(URL, pool_pre_ping=True, connect_args=PASSWORD)
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "0"))), Handler)
     server.daemon_threads = True
     (FOLDER / "port.new").write_text(str(server.server_port))
