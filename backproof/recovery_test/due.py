@@ -4,6 +4,7 @@ What was said lies beside the tests, so that it is not said twice, whoever looks
 plan without any test is given the same time, from the first look on.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -16,11 +17,13 @@ from backproof.records import Record
 from backproof.recovery.measured import past_tests
 from backproof.recovery_test import naming
 from backproof.recovery_test.naming import OVERDUE, WATCHED, TestName
+from backproof.recovery_test.record import RecoveryTest
 
 A_QUARTER = timedelta(days=100)
 """Between first Tuesdays of two quarters lie 98 days at most; and two days to come to it."""
 
 _LOOKED_BACK = 6
+_ALL = 1_000
 
 
 class Looked(Record):
@@ -81,9 +84,8 @@ def look(fleet: Fleet, plan: str, now: datetime) -> TestDue | None:
     if not fleet.plan(plan).schedules.recovery_test:
         return None
     stores = fleet.plan(plan).stores
-    counting = [each for each in past_tests(fleet, plan, stores, _LOOKED_BACK) if each.verdict != "incomplete"]
-    last = counting[-1] if counting else None
-    since = last.started_at if last else _watched_since(fleet, plan, now)
+    last, first = _last_that_counts(fleet, plan, stores)
+    since = last.started_at if last else first.started_at if first else _watched_since(fleet, plan, now)
     due_at = since + A_QUARTER
     if now >= due_at:
         _require_all(fleet, plan)
@@ -95,6 +97,18 @@ def look(fleet: Fleet, plan: str, now: datetime) -> TestDue | None:
         due_at=due_at,
         overdue=now >= due_at,
     )
+
+
+def _last_that_counts(
+    fleet: Fleet, plan: str, stores: Sequence[str]
+) -> tuple[RecoveryTest | None, RecoveryTest | None]:
+    """The newest that does; and the first of those looked at, all of them where none of the newest does."""
+    for most in (_LOOKED_BACK, _ALL):
+        tests = past_tests(fleet, plan, stores, most)
+        counting = [each for each in tests if each.verdict != "incomplete"]
+        if counting or len(tests) < most:
+            break
+    return counting[-1] if counting else None, tests[0] if tests else None
 
 
 def first_to_tell(fleet: Fleet, found: TestDue, now: datetime) -> bool:

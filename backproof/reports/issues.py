@@ -59,20 +59,28 @@ def issues(fleet: Fleet, plan: str) -> Issues:
     """
     held = shelf(fleet, [plan])
     doubts = list(held.doubts)
-    found: dict[str, Issue] = {}
-    found_by: dict[str, str] = {}
+    found: dict[tuple[str, str], Issue] = {}
+    inherited: dict[tuple[str, str], Issue] = {}
     for each, record in records(fleet, held.reports):
         if isinstance(record, RecoveryTest):
             for issue in record.issues:
-                found[issue.id], found_by[issue.id] = issue, record.test
+                found[record.test, issue.id] = issue
             for issue in record.still_open:  # of a report that is gone, perhaps
-                found.setdefault(issue.id, issue)
-                found_by.setdefault(issue.id, record.test)
+                inherited.setdefault((record.test, issue.id), issue)
         else:
             doubts.append(f"the report {each.test} of {plan} can't be read: {record.fact}")
-    ended = {each.issue: each for held_test in held.tests for each in _closed(fleet, held_test)}
-    still = sorted((each for each in found.values() if each.id not in ended), key=lambda each: (each.due_at, each.id))
-    return Issues(tuple(still), tuple(ended[issue] for issue in sorted(ended)), found_by, tuple(doubts))
+    ended = {(each.test, each.issue): each for held_test in held.tests for each in _closed(fleet, held_test)}
+    # By the test as well: one that could not read those before it may have given an id a second time.
+    known = {issue for _, issue in (*found, *ended)}
+    for (test, name), issue in inherited.items():
+        if name not in known:
+            known.add(name)
+            found[test, name] = issue
+    open_ = [(place, issue) for place, issue in found.items() if place not in ended]
+    open_.sort(key=lambda each: (each[1].due_at, each[1].id))
+    found_by = {issue: test for test, issue in ended} | {issue.id: test for (test, _), issue in reversed(open_)}
+    closed_ones = sorted(ended.values(), key=lambda each: (each.issue, each.test))
+    return Issues(tuple(issue for _, issue in open_), tuple(closed_ones), found_by, tuple(doubts))
 
 
 def close(fleet: Fleet, plan: str, issue: str, how: str, by: str, at: datetime) -> tuple[ClosedIssue, list[str]]:
@@ -98,12 +106,12 @@ def close(fleet: Fleet, plan: str, issue: str, how: str, by: str, at: datetime) 
     if not how.strip():
         raise ConfigurationError("nothing is said of how the issue was closed", 'Say it: --how "…".')
     known = issues(fleet, plan)
+    meant = next((each for each in known.open if each.id == issue), None)
     for each in known.closed:
-        if each.issue == issue:
+        if meant is None and each.issue == issue:
             raise AlreadyExists(
                 f"issue {issue} of {plan} was closed by {each.by}: {each.how}", "Nothing is left to do."
             )
-    meant = next((each for each in known.open if each.id == issue), None)
     if meant is None:
         names = ", ".join(each.id for each in known.open)
         raise NotFound(f"plan {plan} has no open issue {issue}", f"There are: {names}." if names else "It has none.")

@@ -1,6 +1,6 @@
 """Bring a report into every store of its plan, once."""
 
-from collections.abc import Iterator
+from contextlib import suppress
 
 from backproof.errors import AlreadyExists, BackproofError
 from backproof.fleet import Fleet
@@ -17,6 +17,9 @@ def publish(fleet: Fleet, record: RecoveryTest) -> list[str]:
 
     Returns:
         A sentence for each store that lacks any of it, and one where page and paper could not be drawn.
+
+    Raises:
+        BackproofError: no store holds the record: a test of which nothing is left shows nothing.
     """
     problems: list[str] = []
     try:
@@ -26,17 +29,19 @@ def publish(fleet: Fleet, record: RecoveryTest) -> list[str]:
         problems.append(
             f"page and paper of {record.test} could not be drawn ({type(error).__name__}): only the record is kept"
         )
-    return problems + [
-        sentence for store in fleet.stores(record.plan) for sentence in _put(store, record.plan, record.test, documents)
-    ]
+    stores, refused = fleet.stores(record.plan), []
+    for store in stores:
+        try:
+            _put(store, record.plan, record.test, documents)
+        except BackproofError as error:
+            refused.append(error)
+            problems.append(f"store {store.name} has no report of {record.test}, or not all of it: {error.fact}")
+    if len(refused) == len(stores):  # the record is written last
+        raise refused[0]
+    return problems
 
 
-def _put(store: Store, plan: str, test: str, documents: dict[str, bytes]) -> Iterator[str]:
-    try:
-        for part, document in documents.items():
-            try:
-                store.put(key(TestName(plan, test, part)), [document], len(document))
-            except AlreadyExists:
-                continue
-    except BackproofError as error:
-        yield f"store {store.name} has no report of {test}, or not all of it: {error.fact}"
+def _put(store: Store, plan: str, test: str, documents: dict[str, bytes]) -> None:
+    for part, document in documents.items():
+        with suppress(AlreadyExists):
+            store.put(key(TestName(plan, test, part)), [document], len(document))

@@ -10,9 +10,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from backproof.errors import NotFound
+from backproof.errors import BackproofError, NotFound
 from backproof.fleet import Fleet
-from backproof.recovery_test.naming import REPORT_HTML, REPORT_JSON, REPORT_PDF, TestName, key, prefix
+from backproof.recovery_test.naming import REPORT_HTML, REPORT_JSON, REPORT_PDF, TestName, key, prefix, test_id
 from backproof.reports import publish
 from backproof.reports.checking import checked
 from backproof.reports.issues import close, issues, open_issues
@@ -154,6 +154,30 @@ def test_a_closing_that_nobody_trusted_has_signed_closes_nothing(fleet: Fleet, t
     for path in tmp_path.glob("*/shop/recovery-test/*.closed-2026-01-1.json"):
         path.write_bytes(path.read_bytes().replace(b'"done"', b'"dont"'))
     assert closed.issue in [each.id for each in open_issues(fleet, PLAN)]
+
+
+def test_an_id_that_was_given_twice_is_two_issues(fleet: Fleet) -> None:
+    close(fleet, PLAN, "2026-01-1", "done", "Ada", WHEN)
+    at = WHEN + timedelta(days=1)
+    again = recovery_test(
+        plan=PLAN,
+        test=test_id(at),
+        started_at=at,
+        ended_at=at,
+        still_open=(),
+        issues=(issue(1, "Another.", "Mend it."),),
+    )
+    publish(fleet, again)
+    assert [each.what for each in open_issues(fleet, PLAN) if each.id == "2026-01-1"] == ["Another."]
+    closed, _ = close(fleet, PLAN, "2026-01-1", "this one too", "Ada", WHEN)
+    assert (closed.test, "2026-01-1" in [each.id for each in open_issues(fleet, PLAN)]) == (again.test, False)
+
+
+def test_a_report_that_no_store_takes_is_an_error(fleet: Fleet, tmp_path: Path) -> None:
+    _take_away(tmp_path / "near")
+    _take_away(tmp_path / "far")
+    with pytest.raises(BackproofError):
+        publish(fleet, recovery_test(plan="ledger"))
 
 
 def test_a_report_is_published_once_into_every_store_that_takes_it(fleet: Fleet, tmp_path: Path) -> None:

@@ -52,6 +52,15 @@ def test_a_failed_test_was_a_test_and_an_incomplete_one_was_none(fleet: Fleet) -
     assert (seen.last, seen.verdict, seen.overdue) == (failed, "failed", True)
 
 
+def test_many_incomplete_ones_hide_neither_the_last_that_counts_nor_that_there_was_none(fleet: Fleet) -> None:
+    for day in range(10, 20):
+        rehearsed(fleet, TUESDAY + timedelta(days=day), "incomplete")
+    seen = found(fleet, TUESDAY + timedelta(days=111))
+    assert (seen.last, seen.due_at, seen.overdue) == (None, TUESDAY + timedelta(days=10) + A_QUARTER, True)
+    passed = rehearsed(fleet, TUESDAY + timedelta(days=5))
+    assert found(fleet, TUESDAY + timedelta(days=111)).last == passed
+
+
 def test_a_report_that_nobody_trusted_has_signed_is_no_test(fleet: Fleet, tmp_path: Path) -> None:
     rehearsed(fleet, TUESDAY)
     rehearsed(fleet, TUESDAY + timedelta(days=91), signer=fleet_of(NOWHERE, tmp_path))
