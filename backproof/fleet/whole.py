@@ -52,7 +52,10 @@ class FleetSpec(FleetSettings):
     def _complete_plans(cls, plans: dict[str, PlanSpec], info: ValidationInfo) -> dict[str, PlanSpec]:
         if not {"keys", "stores", "databases", "notify", "escalation"} <= info.data.keys():
             return plans  # one of them is wrong, and said to be
-        return {name: _complete(name, plan, info.data) for name, plan in plans.items()}
+        complete = {name: _complete(name, plan, info.data) for name, plan in plans.items()}
+        for name, plan in complete.items():
+            _require_no_live_server(name, plan, complete, info.data["databases"])
+        return complete
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -64,10 +67,6 @@ def _complete(name: str, plan: PlanSpec, parts: Mapping[str, Any]) -> PlanSpec:
     _known(plan.database, parts["databases"], "database", f"{name}.database")
     if (staging := plan.recovery_test.staging.database) is not None:
         _known(staging, parts["databases"], "database", f"{name}.recovery_test.staging.database")
-        if staging == plan.database:
-            raise ValueError(
-                f"{name}.recovery_test.staging.database: is the plan's own; name another server's, or leave it out"
-            )
     for store in plan.stores:
         _known(store, parts["stores"], "store", f"{name}.stores")
     if len(set(plan.stores)) < len(plan.stores):
@@ -79,6 +78,22 @@ def _complete(name: str, plan: PlanSpec, parts: Mapping[str, Any]) -> PlanSpec:
     if "escalation" not in plan.model_fields_set:
         filled["escalation"] = parts["escalation"]
     return plan.model_copy(update=filled)
+
+
+def _require_no_live_server(
+    name: str, plan: PlanSpec, plans: Mapping[str, PlanSpec], databases: Mapping[str, DatabaseSpec]
+) -> None:
+    """A test loads its server, and lets an application be its administrator."""
+    if plan.recovery_test.staging.database is None:
+        return
+    staging = databases[plan.recovery_test.staging.database]
+    for other, its in plans.items():
+        live = databases[its.database]
+        if (live.host, live.port) == (staging.host, staging.port):
+            raise ValueError(
+                f"{name}.recovery_test.staging.database: is on {live.host}:{live.port}, the live server of plan "
+                f"{other}; name another server's, or leave it out for a throwaway one"
+            )
 
 
 def _notify(plan: NotifySpec, fleet: NotifySpec) -> NotifySpec:

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from backproof import __version__
-from backproof.errors import ApplicationFailed, BackproofError
+from backproof.errors import ApplicationFailed, BackproofError, ConfigurationError
 from backproof.operations import round_trip
 from backproof.operations.restore import require
 from backproof.operations.round_trip import temporary_database
@@ -35,6 +35,13 @@ def make_place(rehearsal: Rehearsal) -> None:
         engine.provide(target, manifest, engine.lacks(target, manifest))
         rehearsal.staging = "a throwaway server on this machine"
     else:
+        host = engine.host(server, manifest)
+        if host.series != host.series_of_backup:
+            raise ConfigurationError(
+                f"the staging server is {host.version}, and the backup is of {manifest.database.server_version}: what "
+                "it dumps again could not be compared",
+                "Use a staging server of production's version, or leave staging.database out for a throwaway one.",
+            )
         require(engine.lacks(server, manifest), create_missing_roles=False)
         # Whose server it is may have no database of the name that the fleet gives.
         lock = engine.recovery_lock(server, f"test {rehearsal.plan}")

@@ -17,14 +17,15 @@ import pytest
 from backproof import scratch
 from backproof.archive.manifest import archive_name
 from backproof.catalog import manifest
-from backproof.errors import NotFound
+from backproof.errors import ConfigurationError, NotFound
 from backproof.fleet import Fleet
 from backproof.naming import key, parse
+from backproof.records import Target
 from backproof.recovery_test import naming, notice, production
 from backproof.recovery_test.record import CHECKLIST, ROLLBACK_CHECKLIST, RecoveryTest
 from backproof.runbook import Answer, Run
 from deployments.servers.seaweedfs import S3Server
-from tests.support import fleets
+from tests.support import fleets, postgres_fixtures
 from tests.support.engine_harness import HARNESSES, POSTGRESQL
 from tests.support.fleets import PLAN
 from tests.support.prefect_fixtures import eventually
@@ -334,13 +335,43 @@ def test_without_a_cloud_copy_nothing_was_downloaded(made: Rehearsed) -> None:
     assert "as of" in evidence(test, "Critical data present and accurate"), "production was read, since it can be"
 
 
-def test_a_staging_server_is_left_as_it_was(made: Rehearsed) -> None:
+def staged_on(made: Rehearsed, server: Target) -> Fleet:
+    assert server.password is not None
     described = json.loads(json.dumps(made.described(staging={"database": "staging"})))
-    described["databases"]["staging"] = described["databases"]["shop-db"] | {"name": "whatever"}
-    before = set(made.run(made.harness.databases))
-    test = made.tested(fleets.built(described, made.folder))
+    described["databases"]["staging"] = described["databases"]["shop-db"] | {
+        "name": "whatever",
+        "host": server.host,
+        "port": server.port,
+        "user": server.user,
+        "password": server.password.get_secret_value(),
+    }
+    return fleets.built(described, made.folder)
+
+
+@pytest.fixture(scope="module")
+def second_postgres15() -> Iterator[Target]:
+    with postgres_fixtures.server(15) as target:
+        yield target
+
+
+@on_postgresql
+def test_a_staging_server_of_another_version_proves_nothing(made: Rehearsed, postgres16: Target) -> None:
+    test = made.tested(staged_on(made, postgres16))
+    assert held(test)["Restore"] == "not run"
+    assert "the staging server is" in evidence(test, "Restore")
+
+
+def test_a_live_server_is_no_staging_server(made: Rehearsed) -> None:
+    with pytest.raises(ConfigurationError, match="the live server of plan"):
+        staged_on(made, made.target)
+
+
+def test_a_staging_server_is_left_as_it_was(made: Rehearsed, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("second_postgres15" if made.harness is POSTGRESQL else made.harness.servers[1])
+    before = set(made.harness.run(server, made.harness.databases))
+    test = made.tested(staged_on(made, server))
     assert held(test) == {}, [each.evidence for each in test.checklist]
-    assert set(made.run(made.harness.databases)) == before
+    assert set(made.harness.run(server, made.harness.databases)) == before
     assert test.staging.startswith("backproof_test_shop_")
 
 
