@@ -104,6 +104,19 @@ def listed(fleet: Fleet, plan: str, stores: Sequence[str]) -> Holdings:
     return _of(fleet, plan, stores, lambda _: None)
 
 
+def listed_anywhere(fleet: Fleet, plan: str) -> Holdings:
+    """The same of all the plan's stores that answer.
+
+    Raises:
+        BackproofError: none does.
+    """
+    stores = fleet.plan(plan).stores
+    held = listed(fleet, plan, stores)
+    if len(held.unlisted) == len(stores):
+        raise next(iter(held.unlisted.values()))
+    return held
+
+
 def _of(fleet: Fleet, plan: str, stores: Sequence[str], skew: Callable[[Store], timedelta | None]) -> Holdings:
     with ThreadPoolExecutor(max_workers=max(1, len(stores)), thread_name_prefix="list") as pool:
         found = list(pool.map(lambda name: _listed(fleet, name, plan, skew), stores))

@@ -5,9 +5,6 @@ import os
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from prefect.cache_policies import NO_CACHE
-from prefect.tasks import Task
-
 from backproof.alarms import Message
 from backproof.fleet import Fleet
 from backproof.records import Record
@@ -19,7 +16,7 @@ from blocks import load_fleet
 from blocks.notifications import tell
 from tasks import stopping
 from tasks.progress import progress
-from tasks.steps import log, step
+from tasks.steps import carry_out, log, step
 
 
 class Proposed(Record):
@@ -98,14 +95,7 @@ def as_task(recovery: Recovery, one: Step) -> None:
         with progress(f"{plan}-recovery-restore", what, recovery.manifest().plain_bytes) as reported:
             perform(replace(recovery, around=replace(recovery.around, progress=reported)), one)
 
-    Task(
-        carried_out,
-        name=one.name,
-        task_run_name=one.title,
-        retries=0,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )()
+    carry_out(one.name, one.title, carried_out)
 
 
 def _propose(fleet: Fleet, plan: str, backup: str, before: datetime | None, mode: Mode) -> Proposal:

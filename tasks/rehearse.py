@@ -4,9 +4,6 @@ import logging
 import os
 from functools import partial
 
-from prefect.cache_policies import NO_CACHE
-from prefect.tasks import Task
-
 from backproof.alarms import Message
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
@@ -25,7 +22,7 @@ from blocks import load_fleet
 from blocks.notifications import tell
 from tasks import stopping
 from tasks.progress import progress
-from tasks.steps import log, step
+from tasks.steps import carry_out, log, step
 
 _MOVING = ("restore", "verify")
 """Steps that report how far they are."""
@@ -50,14 +47,7 @@ def as_task(under_way: Rehearsal, one: Step) -> None:
             under_way.progress = reported
             perform(under_way, one)
 
-    Task(
-        carried_out,
-        name=one.name,
-        task_run_name=one.name,
-        retries=0,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )()
+    carry_out(one.name, one.name, carried_out)
 
 
 @step("report of {record.test}", retries=0)

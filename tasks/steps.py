@@ -45,6 +45,11 @@ def step(task_run_name: str, retries: int = 5) -> Callable[[Callable[P, R]], Tas
     return decorate
 
 
+def carry_out(name: str, title: str, work: Callable[[], None]) -> None:
+    """Run a step that the library repeats by itself, as a task of its own; Prefect tries it once."""
+    Task(work, name=name, task_run_name=title, retries=0, cache_policy=NO_CACHE, persist_result=False)()
+
+
 def log(message: str, level: int = logging.INFO) -> None:
     """One line in the run's log, under a name of ours: a terminal shows it without Prefect's own lines."""
     run: Any = get_run_logger()

@@ -6,7 +6,7 @@ from datetime import datetime
 from backproof.catalog import read_manifest, read_proof
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
-from backproof.holdings import Held, listed
+from backproof.holdings import Held, listed_anywhere
 from backproof.naming import MANIFEST, ProofPart
 from backproof.records import Manifest, Proof
 from backproof.trend import Measures, measures
@@ -31,10 +31,7 @@ def look_back(fleet: Fleet, plan: str, until: datetime, earlier: int = EARLIER) 
     Raises:
         BackproofError: no store could be listed.
     """
-    stores = fleet.plan(plan).stores
-    held = listed(fleet, plan, stores)
-    if len(held.unlisted) == len(stores):
-        raise next(iter(held.unlisted.values()))
+    held = listed_anywhere(fleet, plan)
     known = (each for each in held.found if each.committed and each.taken_at <= until)
     committed = sorted(known, key=lambda each: (each.taken_at, each.kind))
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="look-back") as pool:

@@ -8,20 +8,18 @@ import os
 import re
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from backproof import subprocesses
+from backproof.answering import answer
 from backproof.errors import ApplicationFailed, MissingTool
 from backproof.fleet.specs import ApplicationSpec, WatchSpec
 from backproof.records import Target
 from backproof.recovery.journal import Facts
 
-_ANSWER_SECONDS = 10
 _HEALTH_SECONDS = 60
 """How long an application may take to answer after maintenance."""
 _BETWEEN_SECONDS = 1.0
@@ -66,10 +64,10 @@ class Application:
         if self.spec is None or self.spec.health_url is None:
             return {"health": "not run: the plan names no application.health_url"}
         until = time.monotonic() + _HEALTH_SECONDS
-        while (answer := _answer(self.spec.health_url)) != "200":
+        while (said := answer(self.spec.health_url)) != "200":
             if time.monotonic() > until:
                 raise ApplicationFailed(
-                    f"{self.spec.health_url} answered {answer}, not 200, for {_HEALTH_SECONDS} seconds",
+                    f"{self.spec.health_url} answered {said}, not 200, for {_HEALTH_SECONDS} seconds",
                     "See the application's log.",
                 )
             self.sleep(_BETWEEN_SECONDS)
@@ -89,7 +87,7 @@ class Application:
         errors: list[str] = []
         while True:
             errors += log.errors()
-            errors += [f"{url} answered {answer}" for url in watched.urls if (answer := _answer(url)) != "200"]
+            errors += [f"{url} answered {said}" for url in watched.urls if (said := answer(url)) != "200"]
             if len(errors) > watched.limit:
                 raise ApplicationFailed(
                     f"{len(errors)} errors within the watch, {watched.limit} are borne; the last: {errors[-1]}",
@@ -170,15 +168,3 @@ class _Log:
             return self._path.stat().st_size if self._path else 0
         except FileNotFoundError:
             return 0
-
-
-def _answer(url: str) -> str:
-    try:
-        with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:  # noqa: S310 - the plan's own address
-            return str(answer.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return str(error.code)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or type(error).__name__
-        return f"nothing ({reason})"

@@ -14,7 +14,7 @@ from backproof.archive.signing import RecordType
 from backproof.catalog import read_manifest, read_proof
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
-from backproof.holdings import Held, listed
+from backproof.holdings import Held, listed_anywhere
 from backproof.measures import Expected, Measure
 from backproof.naming import MANIFEST, ProofPart
 from backproof.records import Manifest, Proof
@@ -48,11 +48,8 @@ def measures(fleet: Fleet, plan: str, until: datetime) -> tuple[Measure, ...]:
     Raises:
         BackproofError: no store could be listed.
     """
-    stores = fleet.plan(plan).stores
-    held = listed(fleet, plan, stores)
-    if len(held.unlisted) == len(stores):
-        raise next(iter(held.unlisted.values()))
-    answering = [store for store in stores if store not in held.unlisted]
+    held = listed_anywhere(fleet, plan)
+    answering = [store for store in fleet.plan(plan).stores if store not in held.unlisted]
     backups = {each.id: each for each in held.found if each.committed}
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="measures") as pool:
         proven = pool.map(lambda each: _verified(fleet, each), _spread([*backups.values()], until))

@@ -9,14 +9,13 @@ import re
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from backproof import subprocesses
+from backproof.answering import answer, is_silence
 from backproof.errors import ApplicationFailed, Transient
 from backproof.fleet.recovery_test_specs import StagingSpec, leads_to_staging
 from backproof.fleet.specs import ApplicationSpec
@@ -24,7 +23,6 @@ from backproof.hosts import free_ports
 from backproof.records import Target
 
 _KEEPER = Path(__file__).with_name("keeper.py")
-_ANSWER_SECONDS = 10
 _BETWEEN_SECONDS = 0.1
 _SHOWN_CHARACTERS = 80
 _PLACE = re.compile(r"\{(url|host|port|database|user|password|application_port)\}")
@@ -160,9 +158,9 @@ class StagedApplication:
     def _require_silence(self) -> None:
         """Whoever answers already is another application: perhaps the live one."""
         url = self.spec.health_url
-        if url is not None and not (answer := _answer(self._filled(url))).startswith(_NOTHING):
+        if url is not None and not is_silence(said := answer(self._filled(url), elsewhere=False)):
             raise ApplicationFailed(
-                f"{self._told(url)} answered {answer} before the application was started: it is another one",
+                f"{self._told(url)} answered {said} before the application was started: it is another one",
                 "Write {application_port} in staging.health_url, and tell the application that port in "
                 "staging.environment.",
             )
@@ -175,8 +173,8 @@ class StagedApplication:
         url = self.spec.health_url
         until = time.monotonic() + self.spec.timeout.total_seconds()
         while True:
-            answer = _answer(self._filled(url)) if url is not None else ""
-            if answer == "200":
+            said = answer(self._filled(url), elsewhere=False) if url is not None else ""
+            if said == "200":
                 time.sleep(_STAYS_SECONDS)
             if not running.alive():
                 raise ApplicationFailed(
@@ -185,11 +183,11 @@ class StagedApplication:
                 )
             if url is None:
                 return "it was started"
-            if answer == "200":
+            if said == "200":
                 return f"it was started, and {self._told(url)} answered 200"
             if time.monotonic() > until:
                 raise ApplicationFailed(
-                    f"{self._told(url)} answered {answer}, not 200, for {self.spec.timeout.total_seconds():g} seconds",
+                    f"{self._told(url)} answered {said}, not 200, for {self.spec.timeout.total_seconds():g} seconds",
                     f"What the application printed is in {log} on the machine that ran it.",
                 )
             time.sleep(_BETWEEN_SECONDS)
@@ -202,29 +200,6 @@ class StagedApplication:
         return Path(path)
 
 
-class _Staying(urllib.request.HTTPRedirectHandler):
-    """An application that leads elsewhere has not answered: elsewhere may be the live one."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Staying)
-_NOTHING = "nothing"
-
-
 def _shown(command: Command) -> str:
     text = " ".join(" ".join(command).split())
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
-
-
-def _answer(url: str) -> str:
-    try:
-        with _OPENER.open(url, timeout=_ANSWER_SECONDS) as answer:
-            return str(answer.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return str(error.code)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or type(error).__name__
-        return f"{_NOTHING} ({reason})"

@@ -9,7 +9,7 @@ from itertools import pairwise
 from backproof.catalog import read_proof
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet, PlanSpec
-from backproof.holdings import Held, listed
+from backproof.holdings import Held, listed_anywhere
 from backproof.naming import ProofPart
 from backproof.recovery.measured import measures as measures
 from backproof.recovery_test.record import DataLoss
@@ -44,10 +44,7 @@ def data_loss(fleet: Fleet, plan: str, since: datetime, until: datetime) -> Data
     Raises:
         BackproofError: no store could be listed.
     """
-    stores = fleet.plan(plan).stores
-    held = listed(fleet, plan, stores)
-    if len(held.unlisted) == len(stores):
-        raise next(iter(held.unlisted.values()))
+    held = listed_anywhere(fleet, plan)
     kept = [each for each in held.found if each.committed and each.kind != "safety" and each.taken_at <= until]
     newest_first = sorted(kept, key=lambda each: each.taken_at, reverse=True)
     read = [each for each in newest_first if each.said_to_pass][:_READ_AT_MOST]
