@@ -14,8 +14,9 @@ from backproof.archive.reader import ArchiveReader
 from backproof.errors import BackproofError, NotFound, Obstructed, Permanent, RestoreFailed, StoreUnavailable
 from backproof.operations import checks
 from backproof.operations.good_copy import from_a_good_copy
+from backproof.operations.preflight import worded
 from backproof.operations.restore import filled, require
-from backproof.records import Exchange
+from backproof.records import Exchange, Obstacle
 from backproof.recovery.context import Recovery
 from backproof.recovery.inspecting import inspect
 from backproof.recovery.journal import Facts
@@ -78,16 +79,32 @@ def prepare(recovery: Recovery) -> Facts:
     require(lacking, request.create_missing_roles)
     if request.create_missing_roles:
         engine.provide(recovery.beside, manifest, lacking)
-    return {"accepted": unobstructed(recovery), "created": [each.name for each in lacking if each.kind == "role"]}
+    accepted = unobstructed(recovery, _too_little_room(recovery))
+    return {"accepted": accepted, "created": [each.name for each in lacking if each.kind == "role"]}
 
 
-def unobstructed(recovery: Recovery) -> list[JsonValue]:
-    """What was accepted of what stands in the way.
+def _too_little_room(recovery: Recovery) -> Sequence[Obstacle]:
+    """What is restored beside would fill the disk that the live database writes to."""
+    if recovery.request.mode != "swap":
+        return ()
+    manifest = recovery.manifest()
+    host = recovery.engine.host(recovery.live, manifest)
+    needed = manifest.database.live_bytes + host.log_bytes
+    if host.free_bytes is None or host.free_bytes >= needed:
+        return ()
+    what = (
+        f"{worded(host.free_bytes)} are free on the server's disk, and {worded(needed)} are needed beside the live one"
+    )
+    return (Obstacle(kind="lack of", name="space", what=what, remedy="Make room there.", acceptable=True),)
+
+
+def unobstructed(recovery: Recovery, also: Sequence[Obstacle] = ()) -> list[JsonValue]:
+    """What was accepted of what stands in the way; ``also``, of what is no engine's to know.
 
     Raises:
         Obstructed: something else does; each is named, with what to do.
     """
-    found = recovery.engine.obstacles(recovery.live)
+    found = [*recovery.engine.obstacles(recovery.live), *also]
     accepted = [each for each in found if each.acceptable and each.name in recovery.request.accepted]
     if left := [each for each in found if each not in accepted]:
         acceptable = " ".join(f"--accept {each.name!r}" for each in left if each.acceptable)

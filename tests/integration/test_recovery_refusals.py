@@ -145,6 +145,14 @@ def test_the_wrong_key_and_a_cut_archive_are_told_before_anything_is_changed(liv
     assert "bytes long" in outcome.why
 
 
+def test_too_little_room_is_told_before_anything_is_changed(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backproof.engines.postgresql.host.free_bytes", lambda host, folder: 1_000_000)
+    _, outcome = refused(live)
+    assert "1.0 MB are free on the server's disk" in outcome.why
+    assert "--accept 'space'" in outcome.why
+    assert live.recover(accepted=("space",))[1].result == "recovered"
+
+
 def test_a_changed_byte_is_told_before_anything_is_changed(live: Live) -> None:
     (archive,) = Path(_described(live)["stores"]["near"]["path"]).rglob("*.sql.gz.enc")
     archive.chmod(0o600)
