@@ -125,7 +125,7 @@ def test_mariadb_comes_from_its_block_and_is_proven_from_the_second_region(site:
 def test_a_scheduled_backup_starts_is_proven_from_the_second_region_and_shows_no_secret(site: Site) -> None:
     _schedule(True)
     with _Watch(site) as watch:
-        run = eventually(lambda: _runs(scheduled=True), 240, "no scheduled run ended")[0]
+        run = eventually(_scheduled_runs, 240, "no scheduled run ended")[0]
     _schedule(False)
     eventually(lambda: not site.descendants("engine"), 120, "the next run, had it begun, did not end")
     assert (run.state_name, run.auto_scheduled, run.parameters["kind"]) == ("Completed", True, "daily")
@@ -336,12 +336,14 @@ def _schedule(active: bool) -> None:
         client.resume_deployment(deployment) if active else client.pause_deployment(deployment)
 
 
-def _runs(scheduled: bool) -> list[Any]:
+def _scheduled_runs() -> list[Any]:
+    """Those that have ended; one that a later one overtook, since the machine was busy, does nothing, as it should."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs()
-    return [run for run in runs if run.auto_scheduled == scheduled and run.state and run.state.is_final()]
+    ended = [run for run in runs if run.auto_scheduled and run.state and run.state.is_final()]
+    return [run for run in ended if run.state_name != "Skipped"]
 
 
 def _state(run: UUID, seconds: float = 60) -> str:
