@@ -7,11 +7,12 @@ in the order in which they are made. Another sort is one more module and one mor
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 
 from backproof.fleet import FleetSpec
 from deployments.apply.alerts import Alerts
 from deployments.apply.block_documents import Blocks
+from deployments.apply.connecting import connected
 from deployments.apply.deployments import Deployments
 from deployments.apply.due import Deadlines
 from deployments.apply.lost_runs import LostRuns
@@ -87,7 +88,7 @@ def carry_out(
 
 def deploy(spec: FleetSpec, sorts: Sequence[type[Sort]] = SORTS) -> Outlook:
     """Bring the server that the settings name to the state of a fleet; what is gone from the file stays."""
-    with get_client(sync_client=True) as client:
+    with connected() as client:
         seen = outlook(client, spec, sorts)
         carry_out(client, seen, remove=False)
     return seen

@@ -41,12 +41,11 @@ def apply_command(session: Session, dry_run: bool, remove: bool) -> int:
     spec = session.fleet().spec
     with redirect_stdout(sys.stderr):
         url = ensure_api(private=False)
-        from prefect.client.orchestration import get_client
-
         from deployments.apply import carry_out, outlook
+        from deployments.apply.connecting import connected
         from deployments.apply.orphans import orphaned
 
-        with get_client(sync_client=True) as client:
+        with connected() as client:
             seen = outlook(client, spec)
             left = [orphaned(plan) for plan in seen.plans_gone]
             if not session.json:
