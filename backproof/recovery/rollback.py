@@ -111,8 +111,13 @@ def back_verify(recovery: Recovery) -> Facts:
 
 
 def back_off(recovery: Recovery) -> Facts:
-    """The application is the users' again, and answers."""
-    return {**recovery.application.maintenance_off(), **recovery.application.healthy()}
+    """The application is the users' again."""
+    return recovery.application.maintenance_off()
+
+
+def back_healthy(recovery: Recovery) -> Facts:
+    """It answers. Where it does not, nothing of the database is to blame any more: that is told."""
+    return recovery.application.healthy()
 
 
 def back_clean(recovery: Recovery) -> Facts:
@@ -131,11 +136,14 @@ def back_clean(recovery: Recovery) -> Facts:
 def back_notify(recovery: Recovery) -> Facts:
     """Say plainly what happened."""
     request, why = recovery.request, recovery.journal.facts(ROLLBACK, "begun")
+    silent = recovery.journal.last(_HEALTHY.name, "done") is None
+    but = f"; the application does not answer: {recovery.journal.facts(_HEALTHY.name, 'failed').get('why')}"
     told = recovery.around.tell(
         Message(
             f"{request.plan}: the recovery was taken back",
             f"Plan: {request.plan}\nWhat: {request.live} is what it was before {recovery.journal.recovery}; "
-            f"{request.backup} is not live\nSince: {moment(recovery.around.now())}\nWhy: {why.get('why')}\n"
+            f"{request.backup} is not live{but if silent else ''}\nSince: {moment(recovery.around.now())}\n"
+            f"Why: {why.get('why')}\n"
             f"What to do: See backproof recovery show {recovery.journal.recovery}, mend what failed, recover again.",
         )
     )
@@ -152,16 +160,23 @@ _KEEP = Step("back-safety", "seal and prove what was written since", back_keep, 
 _ON = Step("back-maintenance-on", "maintenance on", back_on, settled=True)
 _VERIFY = Step("back-verify", "verify what is live", back_verify, tries=5)
 _OFF = Step("back-maintenance-off", "maintenance off", back_off)
+_HEALTHY = Step("back-health", "see whether the application answers", back_healthy, settled=True)
 _CLEAN = Step("back-clean", "remove the restored database", back_clean, tries=3, settled=True)
 _NOTIFY = Step("back-notify", "tell the team", back_notify, settled=True)
 
 SWAP_BACK = _groups(
-    _ON, Step("back-exchange", "swap back", back_exchange, tries=5), _VERIFY, _OFF, _CLEAN, _NOTIFY, _KEEP
+    _ON, Step("back-exchange", "swap back", back_exchange, tries=5), _VERIFY, _OFF, _HEALTHY, _CLEAN, _NOTIFY, _KEEP
 )
 RESTORE_BACK = _groups(
-    _SAFETY, _ON, Step("back-restore", "restore the safety backup", back_restore, tries=5), _VERIFY, _OFF, _NOTIFY
+    _SAFETY,
+    _ON,
+    Step("back-restore", "restore the safety backup", back_restore, tries=5),
+    _VERIFY,
+    _OFF,
+    _HEALTHY,
+    _NOTIFY,
 )
-TABLES_BACK = _groups(_SAFETY, _ON, BACK, _VERIFY, _OFF, _NOTIFY)
+TABLES_BACK = _groups(_SAFETY, _ON, BACK, _VERIFY, _OFF, _HEALTHY, _NOTIFY)
 
 
 def rollback_steps(recovery: Recovery) -> Sequence[Group]:

@@ -106,21 +106,6 @@ def test_in_place_the_database_is_dropped_once_a_safety_backup_of_it_is_proven(l
     assert recovery.journal.facts("safety")["proven"] is True
 
 
-@pytest.mark.parametrize("failing", ["commands", "on", "tests"])
-def test_a_command_of_the_application_that_fails_takes_all_of_it_back(live: Live, failing: str) -> None:
-    live.run(DAMAGES["rows deleted"])
-    before, databases = live.content(), live.world.databases()
-    live.application.fails(failing)
-    _, outcome = live.recover()
-    assert outcome.result == ("nothing changed" if failing == "commands" else "rolled back")
-    assert live.content() == before
-    assert live.world.databases() == databases, "nothing is left beside it"
-    assert "ended with 1" in outcome.why
-    if failing == "tests":
-        assert live.application.told[-1] == "off", "the application is up"
-        assert "taken back" in live.messages[-1].subject
-
-
 @pytest.mark.parametrize(
     ("mode", "number"), [*(("swap", number) for number in (1, 4, 6, 7, 8, 9, 10)), ("in-place", 5), ("in-place", 7)]
 )

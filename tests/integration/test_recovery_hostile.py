@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 from psycopg2.extensions import make_dsn
+from pydantic import SecretStr
 
 from backproof.engines.postgresql.connect import quote_literal
+from backproof.fleet import Fleet
+from backproof.fleet.specs import AdminSpec
 from backproof.operations.seal import seal
 from backproof.records import Target
 from backproof.recovery.context import Recovery
@@ -283,3 +286,62 @@ def publisher(server: Target) -> Iterator[tuple[Target, str]]:
         eventually(lambda: POSTGRESQL.run(server, free), 60, "nobody reads from the slot")
         POSTGRESQL.run(server, f"SELECT pg_drop_replication_slot('{slot}')")
         POSTGRESQL.run(server, f"DROP DATABASE {source.database} WITH (FORCE)")
+
+
+# --- functions of the database itself
+
+
+CHECKED = """
+    CREATE ROLE {owner}; GRANT USAGE, CREATE ON SCHEMA public TO {owner};
+    DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO {owner}', current_database()); END $$;
+    ALTER TABLE parent OWNER TO {owner}; ALTER TABLE child OWNER TO {owner}; ALTER TABLE bare OWNER TO {owner};
+    ALTER VIEW seen OWNER TO {owner}; SET ROLE {owner};
+    CREATE FUNCTION f(i int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RETURN true; END $$;
+    CREATE FUNCTION g(i int) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN public.f(i); END $$;
+    CREATE TABLE checked (i int CHECK (public.f(i))); INSERT INTO checked SELECT generate_series(1, 9);
+    CREATE INDEX by_g ON checked (public.g(i));
+    RESET ROLE;
+"""
+HOSTILE = """
+        BEGIN EXECUTE 'ALTER ROLE {owner} SUPERUSER'; EXCEPTION WHEN OTHERS THEN NULL; END;
+        BEGIN EXECUTE 'RESET SESSION AUTHORIZATION'; EXCEPTION WHEN OTHERS THEN NULL; END;
+        BEGIN EXECUTE $q$COPY (SELECT 1) TO PROGRAM 'touch {trace}'$q$; EXCEPTION WHEN OTHERS THEN NULL; END;
+        RETURN true;
+"""
+
+
+def test_a_function_in_a_check_can_do_no_more_than_an_admin_who_is_no_superuser(
+    postgres15: Target, tmp_path: Path, trace: Path
+) -> None:
+    owner, admin = f"mallory_{os.getpid()}", f"restorer_{os.getpid()}"
+    run = POSTGRESQL.run
+    try:
+        with world(POSTGRESQL, postgres15, tmp_path, CHECKED.format(owner=owner)) as made:
+            live = made.live(verify_on="server", stores=["near"])
+            run(postgres15, f"CREATE ROLE {admin} LOGIN PASSWORD 'no superuser'")
+            live.fleet = _with_admin(live, admin, "no superuser")
+            printed = live.fleet.engine(PLAN).grants(live.fleet.restorer(PLAN)).restore
+            assert "SUPERUSER" not in printed
+            live.run(f"{printed}; GRANT pg_signal_backend TO {admin}")
+            whole = live.content()
+            live.run("DELETE FROM child")
+            hostile = HOSTILE.format(owner=owner, trace=trace).encode()
+            forge(live.fleet, PLAN, "near", replacing(b"RETURN true;", hostile))
+            _, outcome = live.recover()
+            assert (outcome.result, outcome.problems) == ("recovered", ())
+            assert live.run("SELECT count(*) FROM child") == [(200,)]
+            assert live.content().keys() == whole.keys()
+            assert run(postgres15, f"SELECT rolsuper FROM pg_roles WHERE rolname = '{owner}'") == [(False,)]
+            assert live.run("SELECT count(*) FROM checked") == [(9,)]
+    finally:
+        for role in (admin, owner):
+            run(postgres15, f"DROP ROLE IF EXISTS {role}")
+
+
+def _with_admin(live: Live, user: str, password: str) -> Fleet:
+    spec = live.fleet.spec
+    databases = {
+        name: each.model_copy(update={"admin": AdminSpec(user=user, password=SecretStr(password))})
+        for name, each in spec.databases.items()
+    }
+    return Fleet(spec.model_copy(update={"databases": databases}))

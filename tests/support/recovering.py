@@ -51,9 +51,9 @@ class Application:
         """What it was told so far."""
         return self.log.read_text().split()
 
-    def fails(self, what: str) -> None:
-        """From now on that command ends with 1."""
-        (self.folder / f"{what}.fails").touch()
+    def fails(self, what: str, once: bool = False) -> None:
+        """From now on, or the next time, that command ends with 1."""
+        (self.folder / f"{what}.{'fails-once' if once else 'fails'}").touch()
 
     def works(self, what: str) -> None:
         """From now on it ends with 0 again."""
@@ -72,8 +72,9 @@ class Application:
 
     def _command(self, what: str) -> list[str]:
         script = (
-            "import os, sys; open('told.log', 'a').write(sys.argv[1] + '\\n'); "
-            "sys.exit(os.path.exists(sys.argv[1] + '.fails'))"
+            "import os, sys; what = sys.argv[1]; open('told.log', 'a').write(what + '\\n'); "
+            "once = what + '.fails-once'; failed = os.path.exists(once); failed and os.remove(once); "
+            "sys.exit(failed or os.path.exists(what + '.fails'))"
         )
         return [sys.executable, "-S", "-E", "-c", script, what]
 
