@@ -1,6 +1,6 @@
 """The recovery test on real servers: a backup from a cloud region, a staging server, a small real application.
 
-Each point of the checklist is made to fail, one at a time: it fails, with its evidence, and no other point is wrong.
+Each point of both checklists is made to fail, one at a time: it fails, with its evidence, and no other point is wrong.
 """
 
 import json
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,19 @@ from backproof.catalog import manifest
 from backproof.errors import ConfigurationError, NotFound
 from backproof.fleet import Fleet
 from backproof.naming import key, parse
+from backproof.operations.clock import utc_now
 from backproof.records import Target
 from backproof.recovery_test import naming, notice, production
 from backproof.recovery_test.record import CHECKLIST, ROLLBACK_CHECKLIST, RecoveryTest
 from backproof.runbook import Answer, Run
+from backproof.stores.local import LocalStore
 from deployments.servers.seaweedfs import S3Server
 from tests.support import fleets, postgres_fixtures
+from tests.support.committed import prove
 from tests.support.engine_harness import HARNESSES, POSTGRESQL
 from tests.support.fleets import PLAN
 from tests.support.prefect_fixtures import eventually
-from tests.support.rehearsing import ORDERS, REPOSITORY, Rehearsed, asks, rehearsed
+from tests.support.rehearsing import ALTERNATIVE, ORDERS, REPOSITORY, ROOT, Rehearsed, a_recovery, asks, rehearsed
 from tests.support.s3_fixtures import REGIONS
 
 NEVER_STARTED = [sys.executable, "-S", "-E", "-c", "open('started', 'w')"]
@@ -48,7 +52,9 @@ def made(
     folder = tmp_path_factory.mktemp("rehearsal")
     with rehearsed(harness, request.getfixturevalue(server), folder, regions) as made:
         fleet = made.fleet()
-        made.backed_up(fleet)
+        backup = made.backed_up(fleet)
+        found, store = manifest(fleet, PLAN, backup)
+        prove(fleet, found, store, found.taken_at)  # so that there is something to go back to, whatever a test shows
         made.recorded(fleet)
         yield made
 
@@ -83,6 +89,25 @@ def newest(made: Rehearsed, fleet: Fleet, damage: str = "", repair: str = "") ->
         yield backup
     finally:
         forget(fleet, backup)
+
+
+@contextmanager
+def unrecorded(fleet: Fleet) -> Iterator[None]:
+    """No state of production lies in the stores meanwhile."""
+    taken = [
+        (store, each.key, b"".join(store.read(each.key)))
+        for store in fleet.stores(PLAN)
+        for each in list(store.list(naming.prefix(PLAN)))
+        if (name := naming.parse(each.key)) is not None and name.part == naming.PRODUCTION
+    ]
+    assert taken
+    for store, where, _ in taken:
+        store.delete(where)
+    try:
+        yield
+    finally:
+        for store, where, document in taken:
+            store.put(where, [document])
 
 
 def forget(fleet: Fleet, backup: str) -> None:
@@ -135,7 +160,6 @@ def test_an_application_finds_the_settings_that_it_is_used_to(made: Rehearsed) -
         assert made.harness.run(target, asked) == made.run(asked)
 
 
-@on_postgresql
 def test_a_copy_that_was_changed_is_no_download(made: Rehearsed) -> None:
     fleet = made.fleet()
     with newest(made, fleet) as backup:
@@ -156,7 +180,6 @@ def test_a_copy_that_was_changed_is_no_download(made: Rehearsed) -> None:
     assert "not reached" in evidence(test, "Restore")
 
 
-@on_postgresql
 def test_a_key_that_does_not_open_it_decompresses_nothing(made: Rehearsed) -> None:
     described = json.loads(json.dumps(made.described()))
     described["keys"]["main"]["aes256"] = fleets.key()
@@ -167,17 +190,26 @@ def test_a_key_that_does_not_open_it_decompresses_nothing(made: Rehearsed) -> No
     assert (set(wrong.values()), "File downloads" in wrong) == ({"not run"}, False)
 
 
-REFUSED = """
-    CREATE FUNCTION good(i int) RETURNS boolean LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM parent WHERE id = i)';
-    CREATE TABLE checked (id int CHECK (good(id))); INSERT INTO checked VALUES (1)
-"""
-"""Can be dumped, and never restored: what its check calls is not found without a search path."""
+REFUSED = {
+    # What its check calls is not found without a search path.
+    "postgresql": (
+        "CREATE FUNCTION good(i int) RETURNS boolean LANGUAGE sql AS 'SELECT EXISTS (SELECT FROM parent WHERE id = i)';"
+        "CREATE TABLE checked (id int CHECK (good(id))); INSERT INTO checked VALUES (1)",
+        "DROP TABLE checked; DROP FUNCTION good",
+    ),
+    # The row was let in while nobody looked at the check.
+    "mysql": (
+        "CREATE TABLE checked (id int CHECK (id > 0)); SET SESSION check_constraint_checks = 0;"
+        "INSERT INTO checked VALUES (-1)",
+        "DROP TABLE checked",
+    ),
+}
+"""Can be dumped, and never restored; and what removes it again."""
 
 
-@on_postgresql
 def test_a_backup_that_the_server_refuses_is_not_restored(made: Rehearsed) -> None:
     fleet = made.fleet()
-    with newest(made, fleet, REFUSED, "DROP TABLE checked; DROP FUNCTION good"):
+    with newest(made, fleet, *REFUSED[made.harness.engine]):
         test = made.tested(fleet)
     wrong = held(test)
     assert wrong.pop("Restore") == "fail"
@@ -187,7 +219,6 @@ def test_a_backup_that_the_server_refuses_is_not_restored(made: Rehearsed) -> No
     assert test.recovery_seconds is None
 
 
-@on_postgresql
 def test_an_application_that_does_not_start_connects_to_nothing(made: Rehearsed) -> None:
     test = made.tested(made.fleet(staging={"start": [sys.executable, "-S", "-c", "raise SystemExit(3)"]}))
     assert held(test) == {
@@ -251,7 +282,6 @@ def test_a_backup_of_another_plan_is_no_backup(made: Rehearsed) -> None:
     assert {"Documentation accurate", "Safety backup exists", "Team notified"}.isdisjoint(wrong)
 
 
-@on_postgresql
 def test_an_application_whose_tests_fail_does_not_function(made: Rehearsed) -> None:
     test = made.tested(made.fleet(staging={"tests": [asks(ORDERS), asks(ORDERS + 1)]}))
     assert held(test) == {"Application functions": "fail", "Recovery time within RTO": "not run"}
@@ -264,7 +294,6 @@ def test_the_full_tests_count_as_well(made: Rehearsed) -> None:
     assert held(test) == {"Application functions": "fail", "Recovery time within RTO": "not run"}
 
 
-@on_postgresql
 def test_a_recovery_that_is_slower_than_promised_misses_its_objective(made: Rehearsed) -> None:
     test = made.tested(made.fleet(plan={"objectives": {"rto": {"small": "1s"}}}))
     assert held(test) == {"Recovery time within RTO": "fail"}
@@ -273,7 +302,6 @@ def test_a_recovery_that_is_slower_than_promised_misses_its_objective(made: Rehe
     assert test.recovery_seconds > test.objective_seconds == 1
 
 
-@on_postgresql
 def test_a_runbook_whose_commands_do_not_work_is_not_accurate(made: Rehearsed) -> None:
     @contextmanager
     def refused(_: Fleet) -> Iterator[Run]:
@@ -282,6 +310,49 @@ def test_a_runbook_whose_commands_do_not_work_is_not_accurate(made: Rehearsed) -
     test = made.tested(made.fleet(), runner=refused)
     assert held(test) == {"Documentation accurate": "fail"}
     assert "estimate" in evidence(test, "Documentation accurate")
+
+
+@on_postgresql
+def test_a_recovery_that_took_no_safety_backup_leaves_nothing_to_go_back_to(made: Rehearsed, tmp_path: Path) -> None:
+    fleet, around = made.fleet(), made.around(local=LocalStore("this machine", tmp_path))
+    journal = a_recovery(fleet, [around.local], utc_now() - timedelta(days=30), ROOT, ALTERNATIVE, safety=False)
+    test = made.tested(fleet, around)
+    assert held(test) == {"Safety backup exists": "fail"}
+    assert f"no safety backup was taken in {journal.recovery}" in evidence(test, "Safety backup exists")
+
+
+def test_a_rollback_that_gives_nothing_back_is_told(made: Rehearsed, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = made.fleet()
+    monkeypatch.setattr(type(fleet.engine(PLAN)), "undo", lambda *_: None)
+    test = made.tested(fleet)
+    assert held(test) == {"Rollback rehearsed": "fail"}
+    assert "after the rollback, " in evidence(test, "Rollback rehearsed")
+
+
+def test_a_copy_that_does_not_take_its_place_rehearses_no_rollback(made: Rehearsed) -> None:
+    taken_for_it = "CREATE TABLE backproof_rehearsal (id int)"
+    test = made.tested(made.fleet(staging={"masking": [taken_for_it]}))
+    assert held(test) == {"Rollback rehearsed": "fail"}
+    assert "after the swap, " in evidence(test, "Rollback rehearsed")
+
+
+@on_postgresql
+def test_a_team_that_nobody_reached_was_not_notified(made: Rehearsed) -> None:
+    fleet = made.fleet(plan={"notify": {"report": ["team"]}})
+    with unrecorded(fleet):
+        test = made.tested(fleet, made.around(tell=lambda _: ()))
+    assert held(test) == {"Team notified": "fail"}
+    assert "none of team could be told" in evidence(test, "Team notified")
+
+
+@on_postgresql
+def test_a_recovery_whose_cause_nobody_wrote_down_is_named(made: Rehearsed, tmp_path: Path) -> None:
+    fleet, around = made.fleet(), made.around(local=LocalStore("this machine", tmp_path))
+    journal = a_recovery(fleet, [around.local], utc_now() - timedelta(days=30), ROOT)
+    test = made.tested(fleet, around)
+    point = "Root cause and alternative plan recorded"
+    assert held(test) == {point: "fail"}
+    assert f"{journal.recovery} lacks the alternative plan" in evidence(test, point)
 
 
 @pytest.mark.parametrize(

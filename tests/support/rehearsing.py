@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -17,12 +17,15 @@ from backproof.fleet import Fleet
 from backproof.operations.copy import copy
 from backproof.operations.seal import seal
 from backproof.records import Target
-from backproof.recovery.context import Surroundings
+from backproof.recovery.context import Request, Surroundings
+from backproof.recovery.journal import WHOLE, Journal, JournalEntry, opened
+from backproof.recovery.naming import recovery_id
 from backproof.recovery_test import production
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.record import RecoveryTest
 from backproof.recovery_test.run import carry_out
 from backproof.runbook import Answer, Run
+from backproof.stores import Store
 from backproof.stores.local import LocalStore
 from deployments.servers.seaweedfs import S3Server
 from tests.support.engine_harness import Harness
@@ -31,6 +34,7 @@ from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
 
 REPOSITORY = Path(__file__).parents[2]
 ORDERS = 3
+ROOT, ALTERNATIVE = "Root cause: a job without a WHERE", "the alternative plan: read-only replicas"
 _numbers = itertools.count(1)
 _ASKS = (
     "import os, sys, urllib.request; "
@@ -111,9 +115,41 @@ class Rehearsed:
         """The state of production, in the stores."""
         assert production.write(fleet, production.read(fleet, PLAN).model_copy(update={"told": ("team",)})) == []
 
-    def tested(self, fleet: Fleet, **asked: Any) -> RecoveryTest:
+    def tested(self, fleet: Fleet, around: Surroundings | None = None, **asked: Any) -> RecoveryTest:
         """A recovery test of it."""
-        return carry_out(Rehearsal(fleet, PLAN, self.around(), by="tester", **{"runner": all_work, **asked}))
+        return carry_out(Rehearsal(fleet, PLAN, around or self.around(), by="tester", **{"runner": all_work, **asked}))
+
+
+def a_recovery(fleet: Fleet, places: Sequence[Store], at: datetime, *notes: str, safety: bool = True) -> Journal:
+    """One that has ended, its journal, and what people wrote down of it.
+
+    Args:
+        fleet: of the plan.
+        places: where the journal lies.
+        at: when it was.
+        notes: what they wrote.
+        safety: whether it took a backup of what was live before it.
+    """
+    request = Request(
+        plan=PLAN,
+        backup="backup_2026-03-01_020000",
+        stores=("near",),
+        mode="swap",
+        reason="rows were deleted",
+        by="Ada",
+        live="shop",
+        beside="shop_recovered",
+        aside="shop_before",
+    )
+    facts = request.model_dump(mode="json")
+    first = JournalEntry(plan=PLAN, recovery=recovery_id(at), number=0, step=WHOLE, what="opened", at=at, facts=facts)
+    journal = opened(places, fleet.signer, first, lambda: at)
+    if safety:
+        journal.write("safety", "done", {"backup": "backup_2026-03-02_020000"})
+    journal.write(WHOLE, "closed", {"result": "recovered"})
+    for text in notes:
+        journal.write(WHOLE, "noted", {"by": "Ada", "text": text})
+    return journal
 
 
 @contextmanager

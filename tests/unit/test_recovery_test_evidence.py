@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 
 from backproof.records import Target
-from backproof.recovery.context import Request, Surroundings
+from backproof.recovery.context import Surroundings
 from backproof.recovery.human_steps import HUMAN, naming, ticking
-from backproof.recovery.journal import WHOLE, Journal, JournalEntry, opened
-from backproof.recovery.naming import recovery_id
+from backproof.recovery.journal import Journal
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.evidence import CAUSES, NOTIFIED, SAFETY, rollback_evidence
 from backproof.stores.local import LocalStore
 from tests.support.fleets import PLAN, fleet_of
+from tests.support.rehearsing import ALTERNATIVE, ROOT, a_recovery
 
 NOW = datetime(2026, 4, 7, 9, tzinfo=UTC)
-ROOT, ALTERNATIVE = "Root cause: a job without a WHERE", "the alternative plan: read-only replicas"
 
 
 def rehearsal(folder: Path, told: Sequence[str] = (), **plan: Any) -> Rehearsal:
@@ -29,27 +28,9 @@ def rehearsal(folder: Path, told: Sequence[str] = (), **plan: Any) -> Rehearsal:
     return made
 
 
-def recovered(under: Rehearsal, at: datetime, *notes: str, result: str = "recovered") -> Journal:
+def recovered(under: Rehearsal, at: datetime, *notes: str) -> Journal:
     """A recovery that has ended, and what people wrote down of it."""
-    request = Request(
-        plan=PLAN,
-        backup="backup_2026-03-01_020000",
-        stores=("near",),
-        mode="swap",
-        reason="rows were deleted",
-        by="Ada",
-        live="shop",
-        beside="shop_recovered",
-        aside="shop_before",
-    )
-    facts = request.model_dump(mode="json")
-    first = JournalEntry(plan=PLAN, recovery=recovery_id(at), number=0, step=WHOLE, what="opened", at=at, facts=facts)
-    journal = opened([under.around.local, *under.fleet.stores(PLAN)], under.fleet.signer, first, lambda: at)
-    journal.write("safety", "done", {"backup": "backup_2026-03-02_020000"})
-    journal.write(WHOLE, "closed", {"result": result})
-    for text in notes:
-        journal.write(WHOLE, "noted", {"by": "Ada", "text": text})
-    return journal
+    return a_recovery(under.fleet, [under.around.local, *under.fleet.stores(PLAN)], at, *notes)
 
 
 @pytest.mark.parametrize(
