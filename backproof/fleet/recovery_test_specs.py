@@ -88,7 +88,8 @@ class RecoveryTestSpec(Spec):
     """Where it is rehearsed."""
     critical: dict[str, Share] = Field(default_factory=dict)
     """Tables whose rows are counted, and how far each may be from what production had a week before, such as ``2%``.
-    Left out: every table, by ``tolerance``."""
+    One that is empty there and here shows nothing, and is no pass unless it says ``100%``. Left out: every table, by
+    ``tolerance``."""
     tolerance: Share = 0.1
     """How far the rows of a table may be from what production had a week before."""
     due: Duration = parse("14d")

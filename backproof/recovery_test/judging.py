@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from backproof.fleet.recovery_test_specs import RecoveryTestSpec
 from backproof.fleet.specs import LevelSpec, RecoveryTimesSpec
 from backproof.recovery.report import objective
-from backproof.recovery_test.record import Issue, SizeClass, TableCompared, TestPoint, TestVerdict
+from backproof.recovery_test.record import Issue, SizeClass, Status, TableCompared, TestPoint, TestVerdict
 
 _SMALL, _MEDIUM = 10**9, 10**10
 _FEW_ROWS = 10
@@ -59,25 +59,42 @@ def _plain(table: str) -> str:
 
 def _compared(table: str, production: int | None, restored: Mapping[str, int], share: float, few: int) -> TableCompared:
     found = restored.get(table)
-    good = (
-        production is not None
-        and found is not None
-        and not (production > 0 and found == 0)
-        and abs(found - production) <= max(share * production, float(few))
-    )
+    status: Status = "fail"
+    if production is not None and found is not None:
+        status = _status(production, found, share, few)
     return TableCompared(
-        table=table,
-        production_rows=production or 0,
-        restored_rows=found,
-        tolerance=share,
-        status="pass" if good else "fail",
+        table=table, production_rows=production or 0, restored_rows=found, tolerance=share, status=status
     )
+
+
+def _status(production: int, found: int, share: float, few: int) -> Status:
+    """Where neither has a row, one that a plan calls critical shows nothing: that has to be borne by name."""
+    if production > 0 and found == 0:
+        return "fail"
+    if share == 1:
+        return "pass"
+    if abs(found - production) > max(share * production, float(few)):
+        return "fail"
+    return "not run" if production == found == few == 0 else "pass"
 
 
 def off(compared: Sequence[TableCompared]) -> str:
     """The tables that are not as they should be, in words; empty: there are none."""
-    wrong = [_worded(each) for each in compared if each.status != "pass"]
-    return _listed(wrong)
+    return _listed([_worded(each) for each in compared if each.status == "fail"])
+
+
+def shows_nothing(compared: Sequence[TableCompared]) -> str:
+    """Why nothing can be told of some tables, or of all, in words; empty: it can."""
+    bare = [each for each in compared if each.status == "not run"]
+    if bare:
+        named = _listed([f"{each.table} is empty, here and in production" for each in bare])
+        return f"{named}: there was nothing to compare"
+    if any(each.production_rows or each.restored_rows or each.tolerance == 1 for each in compared):
+        return ""
+    return "no table has a row, here or in production: there was nothing to compare"
+
+
+MAY_BE_EMPTY = "Name tables that have rows in recovery_test.critical; `100%` there says that one may be empty."
 
 
 def _worded(each: TableCompared) -> str:

@@ -155,6 +155,9 @@ def critical_data(rehearsal: Rehearsal) -> None:
     if problems:
         rehearsal.judge(CRITICAL, "fail", f"{'; '.join(problems)}; held against {when}")
         return
+    if nothing := judging.shows_nothing(rehearsal.compared):
+        rehearsal.judge(CRITICAL, "not run", f"{nothing}; held against {when}", judging.MAY_BE_EMPTY)
+        return
     count, also = len(rehearsal.compared), f", {len(checks)} checks of the plan hold" if checks else ""
     rehearsal.judge(
         CRITICAL,

@@ -23,7 +23,7 @@ from backproof.fleet import Fleet
 from backproof.naming import key, parse
 from backproof.operations.clock import utc_now
 from backproof.records import Target
-from backproof.recovery_test import naming, notice, production
+from backproof.recovery_test import judging, naming, notice, production
 from backproof.recovery_test.record import CHECKLIST, ROLLBACK_CHECKLIST, RecoveryTest
 from backproof.runbook import Answer, Run
 from backproof.stores.local import LocalStore
@@ -239,6 +239,24 @@ def test_a_backup_that_lacks_rows_is_not_what_production_has(made: Rehearsed) ->
     assert ("child" in told, "100" in told, "200" in told) == (True, True, True)
     assert [each.table for each in test.critical_data if each.status == "fail"] == [made.harness.child]
     assert test.verdict == "failed"
+
+
+@on_postgresql
+def test_a_critical_table_that_is_empty_everywhere_shows_nothing(made: Rehearsed) -> None:
+    fleet = made.fleet(staging={"tests": [asks(0)]}, critical={"bare": "5%", "child": "0%"})
+    with unrecorded(fleet), newest(made, fleet, "DELETE FROM bare"):
+        try:
+            test = made.tested(fleet)
+        finally:
+            made.run("INSERT INTO bare VALUES (1), (2), (3)")
+    assert held(test) == {"Critical data present and accurate": "not run"}
+    assert "public.bare is empty, here and in production" in evidence(test, "Critical data present and accurate")
+    assert {each.table: each.status for each in test.critical_data} == {
+        "public.bare": "not run",
+        "public.child": "pass",
+    }
+    assert [issue.remedy for issue in test.issues] == [judging.MAY_BE_EMPTY]
+    assert test.verdict == "incomplete"
 
 
 def test_a_backup_with_an_old_schema_is_not_what_production_has(made: Rehearsed) -> None:

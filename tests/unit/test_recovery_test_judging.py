@@ -70,6 +70,14 @@ def test_a_recovery_without_an_end_has_no_time() -> None:
         ({}, {"a": 5}, {}, ["fail"]),
         ({}, {"a": 5}, {"a": 0}, ["fail"]),
         ({}, {"a": 0}, {"a": 0, "new": 10_000}, ["pass"]),
+        ({"orders": "0%"}, {"orders": 0}, {"orders": 0}, ["not run"]),
+        ({"orders": "99%", "users": "0%"}, {"orders": 0, "users": 2}, {"orders": 0, "users": 2}, ["not run", "pass"]),
+        ({"orders": "100%"}, {"orders": 0}, {"orders": 0}, ["pass"]),
+        ({"orders": "100%"}, {"orders": 0}, {"orders": 7}, ["pass"]),
+        ({"orders": "100%"}, {"orders": 7}, {"orders": 1}, ["pass"]),
+        ({"orders": "99%"}, {"orders": 0}, {"orders": 7}, ["fail"]),
+        ({"orders": "100%"}, {"orders": 7}, {"orders": 0}, ["fail"]),
+        ({"orders": "100%"}, {"orders": 0}, {}, ["fail"]),
     ],
 )
 def test_rows_are_held_against_production_by_tolerance(
@@ -79,6 +87,26 @@ def test_rows_are_held_against_production_by_tolerance(
     compared = judging.compare(production, restored, spec)
     assert [each.status for each in compared] == statuses
     assert bool(judging.off(compared)) == ("fail" in statuses)
+
+
+@pytest.mark.parametrize(
+    ("critical", "rows", "told"),
+    [
+        (
+            {"jobs": "0%"},
+            {"orders": 3, "jobs": 0},
+            "jobs is empty, here and in production: there was nothing to compare",
+        ),
+        ({"jobs": "100%"}, {"orders": 3, "jobs": 0}, ""),
+        ({}, {"orders": 3, "jobs": 0}, ""),
+        ({}, {"orders": 0, "jobs": 0}, "no table has a row, here or in production: there was nothing to compare"),
+    ],
+)
+def test_tables_without_rows_show_nothing_unless_the_plan_bears_it(
+    critical: dict[str, str], rows: dict[str, int], told: str
+) -> None:
+    compared = judging.compare(rows, rows, RecoveryTestSpec.model_validate({"critical": critical}))
+    assert (judging.off(compared), judging.shows_nothing(compared)) == ("", told)
 
 
 def test_every_point_that_did_not_pass_is_an_issue_with_owner_and_day() -> None:
