@@ -448,6 +448,23 @@ class Engine(Protocol):
             CannotProve: no binaries of that version, a locale or extension missing; with the remedy.
         """
 
+    def admit(self, target: Target, login: str) -> Target:
+        """A login of its own for an application on a staged database: everything in it, and nothing on its server.
+
+        Args:
+            target: the database, and an administrator.
+            login: its name; there is none of it yet.
+
+        Returns:
+            The database as it reaches it, by a random password.
+
+        Raises:
+            AccessDenied: this administrator may make none.
+        """
+
+    def dismiss(self, target: Target, login: str) -> None:
+        """Remove the login that ``admit`` made, once its database is gone; no error where there is none."""
+
     def sqlalchemy_url(self, target: Target) -> str:
         """For a plan's checks."""
 

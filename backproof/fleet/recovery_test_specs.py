@@ -52,7 +52,8 @@ class StagingSpec(Spec):
     """Commands run before anything may connect: they switch off mail, webhooks, scheduled jobs."""
     environment: dict[str, str] = Field(default_factory=dict)
     """For the application and its commands; ``{url}``, ``{host}``, ``{port}``, ``{database}``, ``{user}`` and
-    ``{password}`` stand for the staging database. No other secrets: Prefect shows what stands here."""
+    ``{password}`` stand for the staging database, and for a login that may do everything in it and nothing else; for
+    the administrator in ``before_expose``. No other secrets: Prefect shows what stands here."""
     directory: FilePath | None = None
     """Where the commands are run. Left out: the application's."""
     start: Command | None = None

@@ -39,7 +39,7 @@ class StagedApplication:
     Args:
         spec: of the plan's staging.
         application: of the plan; its folder, commands and tests, where staging names none.
-        target: the staging database, and who may do anything there.
+        target: the staging database, and who connects to it: its administrator, until it has a login of its own.
         url: the same as one address.
         outputs: a folder of this machine for what failed commands print.
     """
@@ -73,6 +73,11 @@ class StagedApplication:
     def is_led_here(self) -> bool:
         """Whether the plan says how the application finds the staging database; else it would take the live one."""
         return leads_to_staging(self.spec.environment.values())
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything of it is run once it may connect."""
+        return bool(self.spec.start or self.commands or self.tests or self.spec.full_tests)
 
     def before_expose(self) -> list[str]:
         """Run what must have ended well before anything may connect.

@@ -16,6 +16,7 @@ from backproof.records import Proof, Timing
 from backproof.recovery_test import judging, production
 from backproof.recovery_test.application import StagedApplication
 from backproof.recovery_test.context import Rehearsal
+from backproof.recovery_test.login import dismiss, login_of
 from backproof.recovery_test.record import Cited
 from backproof.recovery_test.rollback import stand_ins
 
@@ -49,6 +50,8 @@ def make_place(rehearsal: Rehearsal) -> None:
         target = rehearsal.open.enter_context(made)
         for left in stand_ins(target):  # by a test that was killed while it rehearsed a rollback
             engine.drop(left)
+        engine.dismiss(target, login_of(target))
+        rehearsal.open.callback(dismiss, engine, target)
         rehearsal.staging = f"{target.database} on {target.host}:{target.port}"
     rehearsal.target = target
     application = fleet.plan(rehearsal.plan).application

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from backproof import runbook
 from backproof.alarms import Message, moment
 from backproof.errors import AccessDenied, BackproofError, CannotProve, ConfigurationError, MissingTool, NoSpace
-from backproof.recovery_test import downloading, rollback, staging
+from backproof.recovery_test import downloading, login, rollback, staging
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.downloading import DECOMPRESSION, DOWNLOADS
 from backproof.recovery_test.judging import responsible
@@ -81,7 +81,8 @@ STEPS: tuple[Step, ...] = (
     Step("look up production", staging.know_production),
     Step("critical data", staging.critical_data, ("verify",), (CRITICAL,), counted=True),
     Step("mask and switch off", staging.shield, ("restore",), (CONNECTS,)),
-    Step("start the application", staging.start_application, ("mask and switch off",), (CONNECTS,), counted=True),
+    Step("let the application in", login.admit, ("mask and switch off",), (CONNECTS,), blameless=(AccessDenied,)),
+    Step("start the application", staging.start_application, ("let the application in",), (CONNECTS,), counted=True),
     Step("critical tests", staging.critical_tests, ("start the application",), (FUNCTIONS,), counted=True),
     Step("all tests", staging.full_tests, ("critical tests",), (FUNCTIONS,)),
     Step("stop the application", staging.stop_application, (), (CONNECTS,)),

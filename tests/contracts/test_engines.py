@@ -278,6 +278,44 @@ def test_tables_take_the_place_of_live_ones_and_foreign_keys_hold(
     assert not world.engine.exists(room)
 
 
+def test_an_application_s_login_may_do_all_in_its_database_and_nothing_beside_it(
+    world: World, source: MemorySource, beside: Target
+) -> None:
+    engine, run, name = world.engine, world.harness.run, f"contract_app_{os.getpid()}"
+    before = set(run(world.server, world.harness.logins))
+    engine.create(beside, source.manifest)
+    engine.restore(source, beside)
+    own = engine.admit(beside, name)
+    try:
+        assert (own.user, own.database) == (name, beside.database)
+        assert any(name in str(login) for (login,) in set(run(world.server, world.harness.logins)) - before)
+        assert run(own, "SELECT count(*) FROM seen") == [(200,)]
+        run(own, "INSERT INTO parent (name) VALUES ('one more'); UPDATE child SET parent_id = 2; DELETE FROM child")
+        run(
+            own, "ALTER TABLE parent ADD COLUMN since int; CREATE TABLE made (id int); DROP VIEW seen; DROP TABLE child"
+        )
+        for refused in (
+            f"CREATE DATABASE {beside.database}_2",
+            "CREATE USER contract_other",
+            f"DROP DATABASE {world.live.database}",
+        ):
+            with pytest.raises(Exception, match=r"(?i)denied|must be owner"):
+                run(own, refused)
+        with pytest.raises(Exception, match=r"(?i)denied"):
+            run(own.to(world.live.database), f"SELECT count(*) FROM {world.harness.bare}")
+        url = sqlalchemy.create_engine(engine.sqlalchemy_url(own))
+        with url.connect() as connection:
+            assert connection.execute(sqlalchemy.text("SELECT count(*) FROM parent")).scalar() == 11
+        url.dispose()
+    finally:
+        engine.drop(beside)
+        engine.dismiss(beside, name)
+    assert set(run(world.server, world.harness.logins)) == before
+    engine.dismiss(beside, name)
+    with pytest.raises(Exception, match=r"(?i)denied|authentication failed|does not exist"):
+        run(own.to(world.live.database), "SELECT 1")
+
+
 def test_preflight_finds_nothing_failed_for_an_administrator(world: World) -> None:
     assert [finding for finding in world.engine.findings(world.live) if finding.status == "failed"] == []
 

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 from backproof import scratch
 from backproof.archive.manifest import archive_name
 from backproof.catalog import manifest
-from backproof.errors import ConfigurationError, NotFound
+from backproof.errors import Busy, ConfigurationError, NotFound
 from backproof.fleet import Fleet
 from backproof.naming import key, parse
 from backproof.operations.clock import utc_now
@@ -33,7 +33,17 @@ from tests.support.committed import prove
 from tests.support.engine_harness import HARNESSES, POSTGRESQL
 from tests.support.fleets import PLAN
 from tests.support.prefect_fixtures import eventually
-from tests.support.rehearsing import ALTERNATIVE, ORDERS, REPOSITORY, ROOT, Rehearsed, a_recovery, asks, rehearsed
+from tests.support.rehearsing import (
+    ALTERNATIVE,
+    ORDERS,
+    REPOSITORY,
+    ROOT,
+    Rehearsed,
+    a_recovery,
+    asks,
+    is_told,
+    rehearsed,
+)
 from tests.support.s3_fixtures import REGIONS
 
 NEVER_STARTED = [sys.executable, "-S", "-E", "-c", "open('started', 'w')"]
@@ -57,6 +67,10 @@ def made(
         prove(fleet, found, store, found.taken_at)  # so that there is something to go back to, whatever a test shows
         made.recorded(fleet)
         yield made
+
+
+ADMINISTRATOR = {"postgresql": "postgres:", "mysql": "root:"}
+"""Of a throwaway server."""
 
 
 def held(test: RecoveryTest) -> dict[str, str]:
@@ -122,8 +136,8 @@ def test_a_whole_recovery_test_passes(made: Rehearsed) -> None:
     fleet = made.fleet(
         staging={
             "masking": ["UPDATE parent SET name = 'masked 100%'", "DELETE FROM bare WHERE id = 3"],
-            "before_expose": [[sys.executable, "-S", "-E", "-c", "import os; assert os.environ['DATABASE_URL']"]],
-            "tests": [asks(ORDERS - 1)],
+            "before_expose": [is_told(ADMINISTRATOR[made.harness.engine])],
+            "tests": [asks(ORDERS - 1), is_told("backproof_app_")],
             "full_tests": [asks(ORDERS - 1)],
         },
         critical={"child": "0%", "bare": "2%"},
@@ -425,8 +439,12 @@ def test_without_a_cloud_copy_nothing_was_downloaded(made: Rehearsed) -> None:
 
 
 def staged_on(made: Rehearsed, server: Target) -> Fleet:
+    return fleets.built(described_on(made, server), made.folder)
+
+
+def described_on(made: Rehearsed, server: Target, **staging: Any) -> dict[str, Any]:
     assert server.password is not None
-    described = json.loads(json.dumps(made.described(staging={"database": "staging"})))
+    described: dict[str, Any] = json.loads(json.dumps(made.described(staging={"database": "staging", **staging})))
     described["databases"]["staging"] = described["databases"]["shop-db"] | {
         "name": "whatever",
         "host": server.host,
@@ -434,7 +452,7 @@ def staged_on(made: Rehearsed, server: Target) -> Fleet:
         "user": server.user,
         "password": server.password.get_secret_value(),
     }
-    return fleets.built(described, made.folder)
+    return described
 
 
 @pytest.fixture(scope="module")
@@ -455,29 +473,60 @@ def test_a_live_server_is_no_staging_server(made: Rehearsed) -> None:
         staged_on(made, made.target)
 
 
-def test_a_staging_server_is_left_as_it_was(made: Rehearsed, request: pytest.FixtureRequest) -> None:
-    server = request.getfixturevalue("second_postgres15" if made.harness is POSTGRESQL else made.harness.servers[1])
-    before = set(made.harness.run(server, made.harness.databases))
-    test = made.tested(staged_on(made, server))
-    assert held(test) == {}, [each.evidence for each in test.checklist]
-    assert set(made.harness.run(server, made.harness.databases)) == before
-    assert test.staging.startswith("backproof_test_shop_")
-
-
-@on_postgresql
-def test_a_test_that_is_killed_leaves_no_application_and_no_server(made: Rehearsed) -> None:
+def killed(made: Rehearsed, describe: Callable[..., dict[str, Any]]) -> int:
+    """Kill a recovery test while the application's test runs, and see that this ends, too; gives its number."""
     file = made.folder / "at it"
+    file.unlink(missing_ok=True)
     waits = f"import os, pathlib, time; pathlib.Path({str(file)!r}).write_text(str(os.getpid())); time.sleep(600)"
-    staging = {"tests": [[sys.executable, "-S", "-E", "-c", waits]], "timeout": "10m"}
-    (made.folder / "killed.json").write_text(json.dumps(made.described(staging=staging)))
+    described = describe(tests=[[sys.executable, "-S", "-E", "-c", waits]], timeout="10m")
+    (made.folder / "killed.json").write_text(json.dumps(described))
     with subprocess.Popen([sys.executable, "-m", "tests.support.rehearsing", str(made.folder)], cwd=REPOSITORY) as run:
         eventually(lambda: (file.exists() and file.read_text()) or run.poll() is not None, 120, "a test at work")
         run.kill()
     tester = int(file.read_text())
     eventually(lambda: not Path(f"/proc/{tester}").exists(), 60, "the end of the application's test")
+    return run.pid
+
+
+def is_free(fleet: Fleet) -> bool:
+    """Whether no recovery test is at work on the staging server."""
+    server = fleet.staging(PLAN)
+    assert server is not None
+    try:
+        with fleet.engine(PLAN).recovery_lock(server, f"test {PLAN}"):
+            return True
+    except Busy:
+        return False
+
+
+def test_a_staging_server_is_left_as_it_was_by_a_killed_test_and_the_next(
+    made: Rehearsed, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue("second_postgres15" if made.harness is POSTGRESQL else made.harness.servers[1])
+
+    def there() -> tuple[set[tuple[object, ...]], set[tuple[object, ...]]]:
+        ask = made.harness.run
+        return set(ask(server, made.harness.databases)), set(ask(server, made.harness.logins))
+
+    before = there()
+    killed(made, lambda **staging: described_on(made, server, **staging))
+    databases, logins = there()
+    assert [len(databases - before[0]), any("backproof_app_" in str(login) for (login,) in logins)] == [1, True]
+    fleet = staged_on(made, server)
+    eventually(lambda: is_free(fleet), 60, "the end of the killed test's lock")
+    test = made.tested(fleet)
+    assert held(test) == {}, [each.evidence for each in test.checklist]
+    assert there() == before
+    scratch.sweep()
+    assert test.staging.startswith("backproof_test_shop_")
+
+
+@on_postgresql
+def test_a_test_that_is_killed_leaves_no_application_and_no_server(made: Rehearsed) -> None:
+    run = killed(made, lambda **staging: made.described(staging=staging))
     swept = scratch.sweep()
-    assert [each for each in swept if f"-{run.pid}-" in each]
-    assert not [folder for folder, _ in scratch.workspaces("rehearsal") if f"-{run.pid}-" in folder.name]
+    assert [each for each in swept if f"-{run}-" in each]
+    assert not [folder for folder, _ in scratch.workspaces("rehearsal") if f"-{run}-" in folder.name]
 
 
 @on_postgresql

@@ -26,6 +26,8 @@ class Harness:
     """The names of these tables as the dump writes them, given the database's name as ``{database}``."""
     databases: str
     """A query for the names of all databases."""
+    logins: str
+    """A query for the names of all who may log in."""
 
 
 POSTGRESQL = Harness(
@@ -44,6 +46,7 @@ POSTGRESQL = Harness(
     parent="public.parent",
     bare="public.bare",
     databases="SELECT datname::text FROM pg_database",
+    logins="SELECT rolname::text FROM pg_roles WHERE rolcanlogin",
 )
 
 MYSQL = Harness(
@@ -64,6 +67,7 @@ MYSQL = Harness(
     parent="parent",
     bare="bare",
     databases="SELECT schema_name FROM information_schema.schemata",
+    logins="SELECT CONCAT(User, '@', Host) FROM mysql.user WHERE is_role = 'N'",
 )
 
 HARNESSES = (POSTGRESQL, MYSQL)

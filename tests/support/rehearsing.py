@@ -48,6 +48,12 @@ def asks(orders: int) -> list[str]:
     return [sys.executable, "-S", "-E", "-c", _ASKS, str(orders)]
 
 
+def is_told(user: str) -> list[str]:
+    """A command of the application that ends with 0 where the address it is given names a user that begins so."""
+    looks = "import os, sys; sys.exit(not os.environ['DATABASE_URL'].split('://')[1].startswith(sys.argv[1]))"
+    return [sys.executable, "-S", "-E", "-c", looks, user]
+
+
 @dataclass
 class Rehearsed:
     """One plan on a real server."""

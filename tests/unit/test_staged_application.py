@@ -12,20 +12,27 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from backproof import subprocesses
-from backproof.errors import ApplicationFailed
+from backproof.errors import AccessDenied, ApplicationFailed
 from backproof.fleet.recovery_test_specs import StagingSpec
 from backproof.fleet.specs import ApplicationSpec
 from backproof.hosts import free_ports
 from backproof.records import Target
+from backproof.recovery.context import Surroundings
 from backproof.recovery_test.application import StagedApplication
+from backproof.recovery_test.context import Rehearsal
+from backproof.recovery_test.login import admit, login_of
+from backproof.stores.local import LocalStore
+from tests.support.fleets import PLAN, fleet_of
 
 LED = {"DATABASE_URL": "{url}", "PORT": "{application_port}"}
 SLEEPS = ("sleep", "60")
 
 
+COPY = Target(host="127.0.0.1", port=1, database="copy", user="nobody", password=SecretStr("hidden-word"))
+
+
 def staged(folder: Path, spec: StagingSpec, application: ApplicationSpec | None = None) -> StagedApplication:
-    target = Target(host="127.0.0.1", port=1, database="copy", user="nobody", password=SecretStr("hidden-word"))
-    return StagedApplication(spec, application, target, "postgresql://nobody@127.0.0.1:1/copy", folder)
+    return StagedApplication(spec, application, COPY, "postgresql://nobody@127.0.0.1:1/copy", folder)
 
 
 @contextmanager
@@ -141,3 +148,38 @@ def test_what_nothing_leads_to_staging_is_refused(key: str) -> None:
     StagingSpec.model_validate({key: command, "environment": {"DATABASE_URL": "{url}"}})
     named: object = ["bin/shop", "{url}"] if key == "start" else [["bin/shop", "{url}"]]
     StagingSpec.model_validate({key: named})
+
+
+def rehearsed(folder: Path, spec: StagingSpec) -> Rehearsal:
+    under = Rehearsal(fleet_of(COPY, folder), PLAN, Surroundings(LocalStore("this machine", folder), outputs=folder))
+    under.target, under.application = COPY, StagedApplication(spec, None, COPY, "administrator's", folder)
+    return under
+
+
+def test_an_application_learns_of_its_own_login_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    under = rehearsed(tmp_path, StagingSpec(environment=LED, start=SLEEPS))
+    monkeypatch.setattr(
+        type(under.engine),
+        "admit",
+        lambda _, target, login: target.model_copy(update={"user": login, "password": None}),
+    )
+    assert under.application is not None
+    before = under.application.environment()
+    admit(under)
+    told = under.application.environment()
+    assert told["DATABASE_URL"] == f"postgresql://{login_of(COPY)}@127.0.0.1:1/copy"
+    assert (before["DATABASE_URL"], before["PORT"]) == ("administrator's", told["PORT"])
+
+
+def test_an_administrator_who_may_make_no_logins_is_told_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise AccessDenied("permission denied to create role")
+
+    under = rehearsed(tmp_path, StagingSpec(environment=LED, start=SLEEPS))
+    monkeypatch.setattr(type(under.engine), "admit", refused)
+    with pytest.raises(AccessDenied, match="a login of its own on the staging server: permission denied") as raised:
+        admit(under)
+    assert raised.value.remedy.startswith("Let nobody make logins there")
+    admit(rehearsed(tmp_path / "nothing to run", StagingSpec(before_expose=(("true", "{url}"),))))

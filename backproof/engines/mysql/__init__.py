@@ -16,7 +16,7 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
     beside    live_tables, held (the backup's rows in a schema of their own)  beside (compared)  putting_back
     tables    replacing, linking (foreign keys)
     servers   binaries, server, system_tables, scratch
-    rights    privileges, sight, findings, grants
+    rights    privileges, sight, findings, grants  login (of a staged application)
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -247,6 +247,18 @@ class MySQL:
         from backproof.engines.mysql.scratch import scratch
 
         return scratch(manifest, folder, tool_folders, reachable)
+
+    def admit(self, target: Target, login: str) -> Target:
+        """An account with all rights on the schema."""
+        from backproof.engines.mysql.login import admit
+
+        return admit(target, login)
+
+    def dismiss(self, target: Target, login: str) -> None:
+        """Drop it."""
+        from backproof.engines.mysql.login import dismiss
+
+        dismiss(target, login)
 
     def sqlalchemy_url(self, target: Target) -> str:
         """For a plan's checks. Holds the password: never to be shown."""

@@ -13,7 +13,7 @@ lists backups does not load a driver.
     exchange  obstacles, exchange
     beside    live_tables, held (the backup's rows in the live session)  beside (compared)  putting_back
     tables    replacing, linking (foreign keys), counting (sequences)  definitions, triggers
-    servers   binaries, runtime, server  findings, standby, grants
+    servers   binaries, runtime, server  findings, standby, grants  login (of a staged application)
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -242,6 +242,18 @@ class PostgreSQL:
         from backproof.engines.postgresql.scratch import scratch
 
         return scratch(manifest, folder, tool_folders, reachable)
+
+    def admit(self, target: Target, login: str) -> Target:
+        """A role that owns its tables."""
+        from backproof.engines.postgresql.login import admit
+
+        return admit(target, login)
+
+    def dismiss(self, target: Target, login: str) -> None:
+        """Drop it."""
+        from backproof.engines.postgresql.login import dismiss
+
+        dismiss(target, login)
 
     def sqlalchemy_url(self, target: Target) -> str:
         """For a plan's checks. Holds the password: never to be shown."""
