@@ -1,7 +1,6 @@
 """kill -9 anywhere in a recovery: another process goes on to its end, and destroys nothing twice."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
@@ -10,11 +9,11 @@ import pytest
 from backproof.recovery.context import places
 from backproof.recovery.journal import Journal, journals
 from tests.support.dying import run_recovery, state_of
-from tests.support.engine_harness import HARNESSES, POSTGRESQL
+from tests.support.engine_harness import HARNESSES
 from tests.support.fleets import PLAN
 from tests.support.killing import Dying, Moment
-from tests.support.postgres_fixtures import log_of
 from tests.support.recovering import Live, World, world
+from tests.support.server_log import ServerLog
 
 MOMENTS = int(os.environ.get("BACKPROOF_RECOVERY_MOMENTS", "1"))
 """Of each way of recovery on each engine; ``make sweep`` takes more."""
@@ -100,57 +99,3 @@ def _damage(live: Live) -> None:
         if name.startswith(f"{live.target.database}_"):
             engine.drop(live.target.to(name))
     live.run("UPDATE parent SET name = 'gone'")
-
-
-class ServerLog:
-    """What a server was told to do, by its own log."""
-
-    def __init__(self, live: Live) -> None:
-        self._live, self._from = live, 0
-        self._server = live.world.server
-        if live.world.harness is POSTGRESQL:
-            self._do(f"ALTER ROLE {self._server.user} SET log_statement = 'ddl'")
-        else:
-            self._do("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = 1")
-
-    def close(self) -> None:
-        """Log no more."""
-        if self._live.world.harness is POSTGRESQL:
-            self._do(f"ALTER ROLE {self._server.user} RESET log_statement")
-        else:
-            self._do("SET GLOBAL general_log = 0; TRUNCATE mysql.general_log; SET GLOBAL log_output = 'FILE'")
-
-    def mark(self) -> None:
-        """From here on."""
-        if self._live.world.harness is POSTGRESQL:
-            self._from = log_of(self._server).stat().st_size
-        else:
-            self._do("TRUNCATE mysql.general_log")
-
-    def expect_nothing_twice(self, when: object) -> None:
-        """No rename, and no loss of the live database: one that is made anew meanwhile is ours."""
-        live = self._live.target.database
-        whole = re.compile(f"(DROP|CREATE) DATABASE .*{live}\\W*( |$)")
-        told = [each for each in self._told() if re.match("ALTER DATABASE .* RENAME|RENAME", each) or whole.match(each)]
-        destroying: list[str] = []
-        for statement in told:
-            if statement.startswith("CREATE"):
-                destroying = [each for each in destroying if not each.startswith("DROP")]
-            else:
-                destroying.append(statement)
-            assert destroying.count(statement) <= 1, (when, told)
-
-    def _told(self) -> list[str]:
-        if self._live.world.harness is POSTGRESQL:
-            with log_of(self._server).open("rb") as log:
-                log.seek(self._from)
-                text = log.read().decode(errors="replace")
-            return re.findall(r"statement: ((?:ALTER|DROP|CREATE) DATABASE .*)", text)
-        asked = (
-            "SELECT CONVERT(argument USING utf8mb4) FROM mysql.general_log WHERE command_type = 'Query'"
-            " AND (argument LIKE 'RENAME%' OR argument LIKE '%DATABASE%')"
-        )
-        return [str(statement) for (statement,) in self._do(asked)]
-
-    def _do(self, script: str) -> list[tuple[object, ...]]:
-        return self._live.world.harness.run(self._server, script)
