@@ -3,23 +3,29 @@
 Others than root don't collect this file (``tests/conftest.py``): only root can mount a small disk.
 """
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backproof.engines.mysql import full_disk
+from backproof.records import Target
 from backproof.recovery import sealing
 from backproof.recovery.context import Recovery
 from backproof.recovery.run import Outcome, carry_out, perform
 from backproof.recovery.steps import Step
+from backproof.scratch import unprivileged
 from tests.support import mariadb_fixtures, postgres_fixtures
 from tests.support.engine_harness import HARNESSES, MYSQL, POSTGRESQL
 from tests.support.fault_fixtures import Once
 from tests.support.fleets import PLAN
 from tests.support.recovering import Live, World, world
 from tests.support.restarting import Server, restartable
+from tests.support.small_disks import fill, small_disk
 
 NEAR: dict[str, Any] = {"verify_on": "server", "stores": ["near"]}
 BIG = {
@@ -89,6 +95,38 @@ def test_a_disk_that_fills_up_during_the_restore_changes_nothing(live: Live, ser
     expect_untouched(live, outcome, before, databases)
     assert "full" in outcome.why or "No space" in outcome.why
     assert live.recover()[1].result == "recovered", "there is room again"
+
+
+def test_a_server_that_waits_for_room_for_its_log_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB does for ever, and the restore did with it."""
+    monkeypatch.setattr(full_disk, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(full_disk, "LOOK_SECONDS", 0.2)
+    with small_disk("64m") as disk, logging_to(disk) as target, world(MYSQL, target, tmp_path, BIG["mysql"]) as made:
+        live = made.live(**NEAR)
+        live.run("UPDATE parent SET name = 'gone'")
+        before = live.content()
+        recovery = live.begin(no_safety_backup="a test")
+        outcome = carry_out(recovery, around("restore", before=lambda: fill(disk)))
+        assert outcome.result == "nothing changed", outcome
+        assert "is full: the server has waited for room for 1 seconds" in outcome.why
+        assert live.content() == before
+        assert "on" not in live.application.told
+        assert "nothing has changed" in live.messages[-1].subject
+        (disk / "filler").unlink()
+        assert live.recover()[1].result == "recovered", "there is room again"
+
+
+@contextmanager
+def logging_to(disk: Path) -> Iterator[Target]:
+    """A server of MariaDB whose binary log lies on a disk of its own."""
+    log = disk / "log"
+    log.mkdir()
+    if user := unprivileged():
+        shutil.chown(log, *user)
+    with mariadb_fixtures.server(settings={**mariadb_fixtures.SETTINGS, "log_bin": str(log / "binlog")}) as target:
+        yield target
 
 
 def test_a_server_that_restarts_during_the_restore_is_restored_into_once_more(live: Live, server: Server) -> None:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -16,10 +16,7 @@ from backproof.records import Target
 from backproof.scratch import workspace
 from tests.support.engine_harness import MYSQL, POSTGRESQL, Harness
 from tests.support.postgres_fixtures import PASSWORD
-from tests.support.small_disks import small_disk
-
-CRUMBS = 1024 * 1024
-"""Of a full disk: enough for a server to write down that something is gone."""
+from tests.support.small_disks import fill, small_disk
 
 
 def _postgresql(folder: Path, port: int) -> AbstractContextManager[Target]:
@@ -87,17 +84,10 @@ class Server:
     @contextmanager
     def filling(self) -> Iterator[Callable[[], None]]:
         """What fills its disk; there is room again when the context ends."""
-        filler = self.disk / "filler"
-
-        def fill() -> None:
-            with suppress(OSError), filler.open("wb", buffering=0) as file:
-                while shutil.disk_usage(self.disk).free > CRUMBS:
-                    file.write(bytes(65536))
-
         try:
-            yield fill
+            yield lambda: fill(self.disk)
         finally:
-            filler.unlink(missing_ok=True)
+            (self.disk / "filler").unlink(missing_ok=True)
 
 
 @contextmanager

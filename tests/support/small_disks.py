@@ -1,10 +1,14 @@
 """Disks that are soon full: real ones, which only root can mount."""
 
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+CRUMBS = 1024 * 1024
+"""Of a full disk: enough for a server to write down that something is gone."""
 
 
 @contextmanager
@@ -20,3 +24,10 @@ def small_disk(size: str) -> Iterator[Path]:
             subprocess.run(["umount", str(folder)], check=True)
     finally:
         folder.rmdir()
+
+
+def fill(disk: Path) -> None:
+    """By a file of its own, ``filler``, to the last crumbs."""
+    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+        while shutil.disk_usage(disk).free > CRUMBS:
+            file.write(bytes(65536))

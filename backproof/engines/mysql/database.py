@@ -9,6 +9,7 @@ import pymysql
 from pymysql.connections import Connection
 
 from backproof.engines.mysql.connect import connected, message, rows
+from backproof.engines.mysql.full_disk import awaiting_room
 from backproof.engines.mysql.names import quote_account, quote_ident, quote_literal, unspell
 from backproof.engines.mysql.unfinished import marks
 from backproof.errors import AlreadyExists, ConfigurationError
@@ -59,10 +60,11 @@ def create(target: Target, manifest: Manifest) -> bool:
     Raises:
         AlreadyExists: it exists and is not empty, or is the server's own.
         ConfigurationError: its name is none.
+        NoSpace: the server waits for room on its disk for too long.
     """
     name = target.database
     _check_name(name)
-    with connected(target, database=False) as connection:
+    with awaiting_room(target), connected(target, database=False) as connection:
         if is_there(connection, name):
             begun = marks(connection, name)
             found = content(connection, name)
@@ -126,10 +128,11 @@ def drop(target: Target) -> None:
 
     Raises:
         Busy: somebody whom this account may not end holds it.
+        NoSpace: the server waits for room on its disk for too long.
     """
     if target.database.lower() in SERVERS_OWN:
         raise ConfigurationError(f"schema {target.database} is the server's own", "It is never dropped.")
-    with connected(target, database=False) as connection:
+    with awaiting_room(target), connected(target, database=False) as connection:
         with suppress(pymysql.Error):  # without the right to see others there is nobody to be ended
             for (number,) in rows(
                 connection,
