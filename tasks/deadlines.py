@@ -38,6 +38,7 @@ LAPSED = ("Overdue", "OverdueTold")
 _PAGE = 200
 _AHEAD = {StateType.SCHEDULED}
 _EXACT = timedelta(seconds=1)
+_ATTEMPTS = 3
 
 
 def deadline_deployment(fleet: str) -> str:
@@ -49,14 +50,19 @@ def deadline_deployment(fleet: str) -> str:
 def renew(plan: str) -> None:
     """Move a plan's deadline to where its newest proven backup puts it. Not worth failing a backup for."""
     try:
-        fleet = load_fleet(plan)
         with get_client(sync_client=True) as client:
-            deployment = find_deployment(client, fleet.spec.fleet)
-            if deployment is None:
-                return  # nobody has applied the fleet to this server
-            found = operation.stand(fleet, plan, datetime.now(UTC))
-            if found.newest is not None:
+            for _ in range(_ATTEMPTS):
+                fleet = load_fleet(plan)
+                deployment = find_deployment(client, fleet.spec.fleet)
+                if deployment is None:
+                    return  # nobody has applied the fleet to this server
+                found = operation.stand(fleet, plan, datetime.now(UTC))
+                if found.newest is None:
+                    return
                 place(client, deployment, found)
+                # ``apply`` writes the plan before it moves the run: what it wrote meanwhile counts, or it moves it later.
+                if load_fleet(plan).plan(plan).objectives == fleet.plan(plan).objectives:
+                    return
     except (BackproofError, *API_ERRORS) as error:
         log(f"the deadline of {plan} was not moved: {error}")
 
@@ -96,7 +102,11 @@ def create(client: SyncPrefectClient, deployment: UUID, found: RecoveryPoint) ->
 
 
 def keep_promise(client: SyncPrefectClient, run: FlowRun, objectives: ObjectivesSpec) -> bool:
-    """Move a run that lies ahead to where its plan's objectives, which may have changed, put it."""
+    """Move a run that lies ahead to where its plan's objectives, which may have changed, put it.
+
+    It is read again: a backup may have moved it on meanwhile.
+    """
+    run = client.read_flow_run(run.id)
     since = datetime.fromisoformat(run.parameters["since"])
     return _move(client, run, deadline(since, objectives), run.parameters | {"limit": limit(objectives)})
 

@@ -339,7 +339,7 @@ class FleetSettings(Spec):
     late_after: Duration = parse("15m")
     """How long a run may wait for a worker before somebody is told."""
     lost_after: Duration = parse("10m")
-    """How long a run may give no sign of life until it counts as lost; ``2m`` at the least."""
+    """How long a run may be silent, or not begin once a worker has it, until it counts as lost; ``2m`` at the least."""
 
     @field_validator("lost_after")
     @classmethod

@@ -1,7 +1,7 @@
-"""The automation that marks lost runs ``Crashed``: those whose machine went away without a word.
+"""The automations that mark lost runs ``Crashed``: those whose machine went away without a word.
 
 A run sends a heartbeat every so often, where its worker says so. One that was killed together with its worker sends no
-more, and would be "Running" for ever.
+more, and would be "Running" for ever; one that its worker had taken up, and not begun when it died, "Pending".
 """
 
 from collections.abc import Sequence
@@ -20,24 +20,28 @@ from deployments.apply.what_runs import tag
 from tasks.deadlines import LAPSED
 
 _ALIVE = "prefect.flow-run.heartbeat"
+_TAKEN_UP = "prefect.flow-run.Pending"
 _ENDS = ("Completed", "Degraded", "Failed", "TimedOut", "Crashed", "Cancelled", "Skipped", *LAPSED)
+_SILENT = "No sign of life: its machine or its worker went away. What it left is swept by the plan's next run."
+_NEVER_BEGAN = "It never began: its worker went away, or could not start it. Nothing of it was done."
 _OVER = tuple(f"prefect.flow-run.{name}" for name in _ENDS)
 
 
 class LostRuns(Sort):
-    """One automation a fleet, known by its name."""
+    """Two automations a fleet, known by their names."""
 
     name = "automation for lost runs"
 
     def desired(self, spec: FleetSpec) -> Sequence[Thing]:
-        """That one automation."""
-        return [Thing(self.name, _name(spec.fleet), _fields(automation(spec.fleet, spec.lost_after)))]
+        """Those two automations."""
+        return [Thing(self.name, each.name, _fields(each)) for each in automations(spec.fleet, spec.lost_after)]
 
     def actual(self, client: SyncPrefectClient, spec: FleetSpec) -> Sequence[Thing]:
-        """The automation of that name, if it is there; whether it is paused is not looked at."""
-        found = client.read_automations_by_name(_name(spec.fleet))
+        """The automations of those names that are there; whether one is paused is not looked at."""
         return [
-            Thing(self.name, each.name, _fields(each), id=each.id, note={"enabled": each.enabled}) for each in found
+            Thing(self.name, each.name, _fields(each), id=each.id, note={"enabled": each.enabled})
+            for wanted in automations(spec.fleet, spec.lost_after)
+            for each in client.read_automations_by_name(wanted.name)
         ]
 
     def create(self, client: SyncPrefectClient, wanted: Thing) -> None:
@@ -53,11 +57,39 @@ class LostRuns(Sort):
         client.delete_automation(found.id)
 
 
-def automation(fleet: str, silence: timedelta) -> AutomationCore:
+def automations(fleet: str, silence: timedelta) -> tuple[AutomationCore, AutomationCore]:
+    """Of runs that fall silent, and of runs that never begin."""
+    return silent(fleet, silence), never_begun(fleet, silence)
+
+
+def silent(fleet: str, silence: timedelta) -> AutomationCore:
     """After a heartbeat, neither another nor an end within the time: the run is lost."""
-    trigger = EventTrigger(
-        after={_ALIVE},
-        expect={_ALIVE, *_OVER},
+    return AutomationCore(
+        name=f"Lost runs of {fleet}",
+        description=f"Marks runs of fleet {fleet} as crashed that no longer give a sign of life.",
+        trigger=_nothing_follows(fleet, _ALIVE, {_ALIVE, *_OVER}, silence),
+        actions=[
+            _crashed(
+                "No sign of life: its machine or its worker went away. What it left is swept by the plan's next run."
+            )
+        ],
+    )
+
+
+def never_begun(fleet: str, silence: timedelta) -> AutomationCore:
+    """After a worker has taken a run up, nothing more of it within the time, a heartbeat neither: it was lost then."""
+    return AutomationCore(
+        name=f"Runs of {fleet} that never began",
+        description=f"Marks runs of fleet {fleet} as crashed that a worker took up, and that did not begin.",
+        trigger=_nothing_follows(fleet, _TAKEN_UP, {"prefect.flow-run.*"}, silence),
+        actions=[_crashed(_NEVER_BEGAN)],
+    )
+
+
+def _nothing_follows(fleet: str, after: str, expected: set[str], silence: timedelta) -> EventTrigger:
+    return EventTrigger(
+        after={after},
+        expect=expected,
         match=ResourceSpecification.model_validate({"prefect.resource.id": "prefect.flow-run.*"}),
         match_related=ResourceSpecification.model_validate(
             {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag(fleet)}"}
@@ -67,18 +99,10 @@ def automation(fleet: str, silence: timedelta) -> AutomationCore:
         threshold=1,
         within=silence,
     )
-    message = "No sign of life: its machine or its worker went away. What it left is swept by the plan's next run."
-    action = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
-    return AutomationCore(
-        name=_name(fleet),
-        description=f"Marks runs of fleet {fleet} as crashed that no longer give a sign of life.",
-        trigger=trigger,
-        actions=[action],
-    )
 
 
-def _name(fleet: str) -> str:
-    return f"Lost runs of {fleet}"
+def _crashed(message: str) -> ChangeFlowRunState:
+    return ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message, force=False)
 
 
 def _fields(given: AutomationCore | Automation) -> dict[str, Any]:

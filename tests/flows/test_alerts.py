@@ -486,6 +486,44 @@ def test_a_proven_backup_moves_the_deadline_to_where_its_snapshot_puts_it(
     assert apply(spec) == []
 
 
+LONGER = {"notify: {success: [team]}}": "notify: {success: [team]}, objectives: {rpo: 3d}}"}
+"""What ``alarm-shop`` promises instead."""
+
+
+def due(client: SyncPrefectClient, plan: str) -> datetime:
+    deployment = deadlines.find_deployment(client, "alarmed")
+    assert deployment is not None
+    [run] = deadlines.runs_ahead(client, deployment, plan)
+    assert run.state is not None
+    moment = run.state.state_details.scheduled_time
+    assert moment is not None
+    return moment
+
+
+def test_objectives_that_change_while_a_backup_moves_its_deadline_leave_no_old_one(
+    applied: list[str], spec: FleetSpec, client: SyncPrefectClient, hook: Webhook, fleet_file: Path, monkeypatch: Any
+) -> None:
+    changed = fleet(folder_of(spec), hook.url, **LONGER)
+    promised = changed.plans["alarm-shop"].objectives
+    seen = outlook(client, changed, WHAT_TELLS)
+    name = put_plain(Fleet(spec), "alarm-shop", days_ago(0.3))
+    deadlines.renew.fn("alarm-shop")  # after apply has looked, and before it writes
+    carry_out(client, seen, remove=False)
+    assert due(client, "alarm-shop") == name.taken_at + promised.rpo + promised.grace
+    assert apply(spec) == ["change deadline alarm-shop"]
+
+    def written_meanwhile(*given: Any) -> bool:
+        moved = place(*given)
+        fleet_file.write_text(fleet_file.read_text().replace(*next(iter(LONGER.items()))))
+        return moved
+
+    place = deadlines.place
+    monkeypatch.setattr(deadlines, "place", written_meanwhile)
+    deadlines.renew.fn("alarm-shop")  # before apply has written, and after
+    assert due(client, "alarm-shop") == name.taken_at + promised.rpo + promised.grace
+    assert apply(spec) == ["change deadline alarm-shop"]
+
+
 def escalations(client: SyncPrefectClient, level: int) -> list[FlowRun]:
     found = client.read_deployment_by_name("escalation/alarmed.escalation")
     chosen = DeploymentFilter(id=DeploymentFilterId(any_=[found.id]))

@@ -1,5 +1,6 @@
 """``backproof apply`` on a real Prefect server: the same however often, and nothing touched that is not the fleet's."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,6 +14,8 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect_aws.workers.ecs_worker import ECSJobConfiguration
 
 import blocks
 from backproof.errors import ConfigurationError, NotFound
@@ -257,6 +260,39 @@ def test_settings_of_our_own_pool_become_defaults_and_what_was_set_by_hand_stays
     found = client.read_work_pool("settled").base_job_template["variables"]["properties"]
     assert (found["stream_output"]["default"], found["working_dir"]["default"]) == (False, "/srv")
     assert outlook(client, spec_of(fleet)).changes == ()
+
+
+POOLS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "process": ({"working_dir": "/srv"}, {"stream_output": "loud"}),
+    "docker": ({"image": "backproof:1", "volumes": ["/srv/backups:/srv/backups"]}, {"auto_remove": "perhaps"}),
+    "kubernetes": ({"image": "backproof:1", "namespace": "backups", "finished_job_ttl": 3600}, {"namespace": 7}),
+    "ecs": ({"image": "backproof:1", "cluster": "backups", "cpu": 2048, "launch_type": "FARGATE"}, {"cpu": "many"}),
+}
+"""By type: settings, and a job variable that it does not take."""
+
+
+@pytest.mark.parametrize("kind", POOLS)
+def test_prefect_takes_runs_for_each_type_of_pool_and_holds_no_secret_of_them(
+    client: SyncPrefectClient, kind: str
+) -> None:
+    settings, wrong = POOLS[kind]
+    fleet = described(f"on-{kind}", f"on-{kind}-one") | {"work_pool": {"type": kind, "settings": settings}}
+    apply(client, fleet)
+    assert outlook(client, spec_of(fleet)).changes == ()
+    pool = client.read_work_pool(f"on-{kind}")
+    found = deployments(client, f"on-{kind}")
+    assert (pool.type, {each.work_pool_name for each in found.values()}) == (kind, {pool.name})
+    run = client.create_flow_run_from_deployment(found[f"on-{kind}-one-backup"].id)
+    with pytest.raises(PrefectHTTPStatusError, match="422"):  # the server does look at them
+        client.create_flow_run_from_deployment(found[f"on-{kind}-one-backup"].id, job_variables=wrong)
+    assert [each.job_variables for each in (*found.values(), run)] == [{}] * (len(found) + 1)
+    stored = repr([pool.model_dump(), run.model_dump(), *(each.model_dump() for each in found.values())])
+    secrets = (CANARY, fleet["signing"]["private_key"], fleet["keys"][f"on-{kind}-key"]["aes256"])
+    assert not [secret for secret in secrets if secret in stored]
+    if kind == "ecs":  # what its worker makes of it; those of docker and kubernetes are not installed here
+        job = asyncio.run(ECSJobConfiguration.from_template_and_values(pool.base_job_template, {}))
+        [container] = job.task_definition["containerDefinitions"]
+        assert (container["image"], job.cluster, job.task_definition["cpu"]) == ("backproof:1", "backups", 2048)
 
 
 @pytest.mark.parametrize("broken_off_after", [1, 3, 7])

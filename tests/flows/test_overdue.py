@@ -7,14 +7,16 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import emit_event
-from prefect.states import Running
+from prefect.states import Pending, Running
 
 from deployments.apply import lost_runs
 from deployments.servers.prefect import PrefectServer
@@ -22,6 +24,7 @@ from flows.overdue import SKIPPED, collapse, kind_of_schedule
 from tests.support.prefect_fixtures import eventually
 
 DAY = timedelta(days=1)
+SOON = timedelta(seconds=10)
 
 
 @pytest.fixture
@@ -121,21 +124,44 @@ def test_a_daily_and_a_monthly_backup_of_the_same_minute_are_both_taken(
     assert collapse(client, runs["monthly"][0].id) is None
 
 
-def test_a_run_that_gives_no_sign_of_life_any_more_is_marked_as_crashed(client: SyncPrefectClient) -> None:
-    made = client.create_automation(lost_runs.automation("lost", silence=timedelta(seconds=10)))
+def of_a_worker(client: SyncPrefectClient, fleet: str, *states: State) -> UUID:
+    """A run of a fleet's that came into these states."""
     flow = client.create_flow_from_name("lost")
-    deployment = client.create_deployment(flow_id=flow, name="lost", tags=["fleet:lost"])
-    run = client.create_flow_run_from_deployment(deployment, tags=["fleet:lost"])
-    client.set_flow_run_state(run.id, Running(), force=True)
-    tag = {"prefect.resource.id": "prefect.tag.fleet:lost", "prefect.resource.role": "tag"}
-    emit_event(
-        "prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{run.id}"}, related=[tag]
-    )
+    deployment = client.create_deployment(flow_id=flow, name=fleet, tags=[f"fleet:{fleet}"])
+    run = client.create_flow_run_from_deployment(deployment, tags=[f"fleet:{fleet}"])
+    for state in states:
+        client.set_flow_run_state(run.id, state, force=True)
+    return run.id
 
-    def crashed() -> Any:
-        state = client.read_flow_run(run.id).state
+
+def crashed(client: SyncPrefectClient, run: UUID) -> str:
+    """Wait until somebody says that it is; what is said."""
+
+    def found() -> Any:
+        state = client.read_flow_run(run).state
         return state if state and state.is_crashed() else None
 
-    found = eventually(crashed, 120, "nobody noticed")
-    assert found.message.startswith("No sign of life")
+    return str(eventually(found, 120, "nobody noticed").message)
+
+
+def test_a_run_that_gives_no_sign_of_life_any_more_is_marked_as_crashed(client: SyncPrefectClient) -> None:
+    made = client.create_automation(lost_runs.silent("lost", silence=SOON))
+    run = of_a_worker(client, "lost", Running())
+    tag = {"prefect.resource.id": "prefect.tag.fleet:lost", "prefect.resource.role": "tag"}
+    emit_event("prefect.flow-run.heartbeat", resource={"prefect.resource.id": f"prefect.flow-run.{run}"}, related=[tag])
+    assert crashed(client, run).startswith("No sign of life")
+    client.delete_automation(made)
+
+
+def test_a_run_that_a_worker_took_up_and_never_began_is_marked_as_crashed_and_no_other(
+    client: SyncPrefectClient,
+) -> None:
+    made = client.create_automation(lost_runs.never_begun("unbegun", silence=SOON))
+    began = of_a_worker(client, "unbegun", Pending(), Running())
+    waits = of_a_worker(client, "unbegun")
+    another_fleets = of_a_worker(client, "begun", Pending())
+    lost = of_a_worker(client, "unbegun", Pending())
+    assert crashed(client, lost).startswith("It never began")
+    others = [client.read_flow_run(each).state_name for each in (began, another_fleets)]
+    assert (others, client.read_flow_run(waits).state_type) == (["Running", "Pending"], StateType.SCHEDULED)
     client.delete_automation(made)

@@ -17,6 +17,8 @@ class Relay:
         self._ends: list[socket.socket] = []
         self._is_cut = False
         self._hold_after: int | None = None
+        self._together = False
+        self._answered = 0
         self._go_on = threading.Event()
         self.cuts = 0
         """How many connections were cut: none, and a test has shown nothing."""
@@ -52,10 +54,16 @@ class Relay:
         with self._lock:
             self._is_cut = False
 
-    def hold(self, after: int) -> None:
-        """Whatever server says more than so many bytes on one connection, its next bytes wait until ``release``."""
+    def hold(self, after: int, together: bool = False) -> None:
+        """Once the server has said more than so many bytes, its next ones wait until ``release``.
+
+        Args:
+            after: so many.
+            together: on all connections from now on; else on one connection, from its beginning.
+        """
         self._go_on.clear()
         self.holding.clear()
+        self._together, self._answered = together, 0
         self._hold_after = after
 
     def release(self) -> None:
@@ -81,7 +89,7 @@ class Relay:
         try:
             while received := source.recv(65536):
                 carried += len(received)
-                if answers and self._hold_after is not None and carried > self._hold_after:
+                if answers and self._held(carried, len(received)):
                     self.holding.set()
                     self._go_on.wait()
                 target.sendall(received)
@@ -91,6 +99,12 @@ class Relay:
                 for end in (source, target):
                     with suppress(OSError):
                         end.shutdown(socket.SHUT_RDWR)
+
+    def _held(self, carried: int, received: int) -> bool:
+        with self._lock:
+            self._answered += received
+            counted = self._answered if self._together else carried
+            return self._hold_after is not None and counted > self._hold_after
 
 
 def _reset(end: socket.socket) -> None:

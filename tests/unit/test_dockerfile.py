@@ -1,5 +1,6 @@
 """The image can't be built here; what it names must at least be there."""
 
+import os
 import re
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def test_it_is_of_the_debian_whose_programs_the_tests_use_and_runs_as_nobody_spe
     assert TEXT.rindex("USER backproof") > TEXT.rindex("RUN ")
     servers = {"postgresql-15", "mariadb-server-core"}
     assert servers | {"postgresql-client-15", "mariadb-client", "mariadb-backup"} <= set(PACKAGES)
+
+
+def test_other_versions_of_postgresql_come_by_the_script_that_debian_brings() -> None:
+    [script] = re.findall(r"^        (/\S+\.sh) -y", TEXT, re.M)
+    assert os.access(script, os.X_OK)
 
 
 @pytest.mark.parametrize(
