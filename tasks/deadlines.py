@@ -60,7 +60,7 @@ def renew(plan: str) -> None:
                 if found.newest is None:
                     return
                 place(client, deployment, found)
-                # ``apply`` writes the plan before it moves the run: what it wrote meanwhile counts, or it moves it later.
+                # ``apply`` writes the plan, then moves the run: what it wrote meanwhile counts, or it moves it later.
                 if load_fleet(plan).plan(plan).objectives == fleet.plan(plan).objectives:
                     return
     except (BackproofError, *API_ERRORS) as error:
