@@ -42,10 +42,10 @@ def apply_command(session: Session, dry_run: bool, remove: bool) -> int:
     with redirect_stdout(sys.stderr):
         url = ensure_api(private=False)
         from deployments.apply import carry_out, outlook
-        from deployments.apply.connecting import connected
+        from deployments.apply.connecting import connected, explained
         from deployments.apply.orphans import orphaned
 
-        with connected() as client:
+        with explained(), connected() as client:
             seen = outlook(client, spec)
             left = [orphaned(plan) for plan in seen.plans_gone]
             if not session.json:

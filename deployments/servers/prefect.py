@@ -31,6 +31,7 @@ from deployments.servers import prefect_database, processes, time_zones
 IDLE_SECONDS = 600.0
 ANSWER_SECONDS = 15.0
 START_SECONDS = 90.0
+_HEALTHY_BYTES = 100
 STANDING = "up"
 """The folder, in a user's state, of the server that ``backproof up`` runs."""
 
@@ -323,21 +324,26 @@ def _require_somebody_at(url: str) -> None:
     if secret := os.environ.get("PREFECT_API_AUTH_STRING"):
         request.add_header("Authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310 — the user's own
-            return
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310 — the user's own
+            is_prefect = answer.read(_HEALTHY_BYTES).strip() == b"true"
     except urllib.error.HTTPError as error:
         if error.code in (401, 403) and "PREFECT_API_KEY" not in os.environ:
             raise ConfigurationError(
                 f"the Prefect server at {url} asks for a password, and refuses ours: {error.code}",
                 "Set PREFECT_API_AUTH_STRING to its user:password.",
             ) from None
-        return  # Prefect's client knows more of it than we do
+        is_prefect = error.code not in (404, 405, 501)  # of any other Prefect's client knows more than we do
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ConnectionLost(
             f"no Prefect server answers at {url}: {reason}",
             "Start it, or correct PREFECT_API_URL; without that variable a private server is used.",
         ) from None
+    if not is_prefect and "PREFECT_API_KEY" not in os.environ:
+        raise ConfigurationError(
+            f"what answers at {url} is not the API of a Prefect server",
+            "Correct PREFECT_API_URL: it ends with /api, as a rule.",
+        )
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from deployments.servers import processes
 from deployments.servers.prefect import PrefectServer, default_state_folder, recorded, start
 from tests.support.prefect_fixtures import eventually
+from tests.support.webhook import webhook
 
 COMMAND = """
 import json, os, sys
@@ -112,6 +113,13 @@ def test_a_prefect_server_that_is_not_there_is_told_in_one_sentence(tmp_path: Pa
     _, stderr = asking.communicate(timeout=120)
     assert "no Prefect server answers at http://127.0.0.1:1/api" in stderr.splitlines()[-1]
     assert server_of(tmp_path) is None
+
+
+def test_what_is_no_prefect_server_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with webhook() as other:
+        asking = command(tmp_path, PREFECT_API_URL=other.url)
+        _, stderr = asking.communicate(timeout=120)
+    assert f"what answers at {other.url} is not the API of a Prefect server" in stderr.splitlines()[-1]
 
 
 def test_a_dedicated_server_goes_with_whoever_started_it_even_by_kill_9(tmp_path: Path) -> None:
