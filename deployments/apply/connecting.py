@@ -61,5 +61,5 @@ def explained() -> Iterator[None]:
             f"Prefect's server answered {error.response.status_code} to {asked}", f"Its log says why. {again}"
         ) from error
     except httpx.TransportError as error:
-        said = error or type(error).__name__
+        said = str(error) or type(error).__name__
         raise ConnectionLost(f"Prefect's server does not answer any more: {said}", again) from error
