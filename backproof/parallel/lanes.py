@@ -41,30 +41,34 @@ class Turn:
 
 
 def lanes(
-    members: Iterable[Member], sizes: dict[str, int], keep_order: bool, apart: Callable[[str], bool] = lambda _: False
+    members: Iterable[Member],
+    sizes: Mapping[str, int],
+    in_order: Callable[[str], bool],
+    apart: Callable[[str], bool] = lambda _: False,
 ) -> list[Lane]:
     """Divide the data members into lanes, those of the biggest tables first.
 
     Args:
         members: of the data section, in file order.
         sizes: table name to its row bytes.
-        keep_order: whether a table's rows must lie in the order of the archive.
+        in_order: whether a table's rows are to lie in the order of the archive: one connection loads it whole.
         apart: whether members under that name go with those of no table.
 
     Returns:
         Lanes that may be loaded side by side. What belongs to no table stays in one lane, in order.
     """
-    by_table: dict[str | None, list[Member]] = {}
+    serial: list[Member] = []
+    by_table: dict[str, list[Member]] = {}
     for member in members:
-        none = member.table is None or apart(member.table)
-        by_table.setdefault(None if none else member.table, []).append(member)
-    serial = by_table.pop(None, [])
-    order = biggest_first(by_table, {table: sizes.get(table or "", 0) for table in by_table})
-    if keep_order:
-        found = [Lane(tuple(by_table[table]), in_order=True) for table in order]
-    else:
-        found = [Lane((member,)) for table in order for member in by_table[table]]
-    return [Lane(tuple(serial)), *found] if serial else found
+        if member.table is None or apart(member.table):
+            serial.append(member)
+        else:
+            by_table.setdefault(member.table, []).append(member)
+    found = [Lane(tuple(serial))] if serial else []
+    for table in biggest_first(by_table, {table: sizes.get(table, 0) for table in by_table}):
+        whole = in_order(table)
+        found += [Lane(tuple(by_table[table]), True)] if whole else [Lane((member,)) for member in by_table[table]]
+    return found
 
 
 def biggest_first(tables: Mapping[T, Sequence[Member]], sizes: Mapping[T, int]) -> list[T]:

@@ -2,10 +2,13 @@
 
 In PostgreSQL ``CREATE INDEX`` shares its table with other ``CREATE INDEX``; ``ADD PRIMARY KEY`` wants it alone. Two
 foreign keys that touch the same table can deadlock, so each wants its two tables alone and gets both at once or waits:
-whoever waits holds nothing, and nobody can wait in a circle.
+whoever waits holds nothing, and nobody can wait in a circle. A foreign key also waits for the keys of the table that it
+points at.
 """
 
 import threading
+from bisect import insort
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -23,7 +26,11 @@ class Step(Generic[W]):
     shared: frozenset[str] = frozenset()
     """Tables that others may share meanwhile."""
     weight: int = 0
-    """Bytes of the table concerned: the longest work starts first."""
+    """How much work hangs on it, in bytes gone through: the longest starts first."""
+    makes: str | None = None
+    """The table of whose keys it is one."""
+    needs: str | None = None
+    """The table whose keys must all be made before. A step that needs one makes none."""
 
     @property
     def tables(self) -> frozenset[str]:
@@ -35,7 +42,16 @@ class Schedule(Generic[W]):
     """Hands out steps to several sessions, biggest first, none whose tables are taken."""
 
     def __init__(self, steps: Iterable[Step[W]]) -> None:
-        self._waiting = sorted(steps, key=lambda step: -step.weight)
+        steps = list(steps)
+        self._unmade = Counter(step.makes for step in steps if step.makes is not None)
+        self._held: dict[str, list[Step[W]]] = {}
+        self._waiting: list[Step[W]] = []
+        for step in steps:
+            if step.needs is not None and step.needs in self._unmade:
+                self._held.setdefault(step.needs, []).append(step)
+            else:
+                self._waiting.append(step)
+        self._waiting.sort(key=_by_weight)
         self._running: list[Step[W]] = []
         self._changed = threading.Condition()
         self._stopped = False
@@ -43,7 +59,7 @@ class Schedule(Generic[W]):
     def take(self) -> Step[W] | None:
         """The next step whose tables are free; waits for one; None when none is left or ``stop`` was called."""
         with self._changed:
-            while self._waiting and not self._stopped:
+            while (self._waiting or self._held) and not self._stopped:
                 for position, step in enumerate(self._waiting):
                     if not any(_conflict(step, other) for other in self._running):
                         self._running.append(self._waiting.pop(position))
@@ -52,9 +68,14 @@ class Schedule(Generic[W]):
             return None
 
     def done(self, step: Step[W]) -> None:
-        """Free the tables of a step."""
+        """Free the tables of a step, and what waits for the last key of its table."""
         with self._changed:
             self._running.remove(step)
+            if step.makes is not None:
+                self._unmade[step.makes] -= 1
+                if not self._unmade[step.makes]:
+                    for freed in self._held.pop(step.makes, ()):
+                        insort(self._waiting, freed, key=_by_weight)
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -62,6 +83,10 @@ class Schedule(Generic[W]):
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+
+
+def _by_weight(step: Step[W]) -> int:
+    return -step.weight
 
 
 def _conflict(one: Step[W], other: Step[W]) -> bool:

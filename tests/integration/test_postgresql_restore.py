@@ -89,6 +89,19 @@ def test_order_is_kept_where_it_is_asked_for_and_nothing_is_lost_where_it_is_not
         assert execute(returned.target, spread) == execute(live, spread)
 
 
+def test_rows_are_frozen_as_they_are_loaded_unless_one_table_would_keep_the_other_connections_waiting(
+    engine: Engine, postgres: Target, fresh_database: FreshDatabase, empty: Target
+) -> None:
+    big, *middling = (
+        f"CREATE TABLE {name} AS SELECT i, repeat(md5(i::text), 12) AS a FROM generate_series(1, {rows}) i;"
+        for name, rows in [("big", 30000), ("one", 4000), ("two", 4000), ("three", 4000)]
+    )
+    live = fresh_database(postgres, big + "".join(middling) + "CREATE TABLE small AS SELECT 1 AS i")
+    engine.restore(taken(engine, live), empty, jobs=2)
+    visible = "SELECT relname::text, relallvisible > relpages / 2 FROM pg_class WHERE relkind = 'r' AND oid >= 16384"
+    assert dict(execute(empty, visible)) == {"big": False, "one": True, "two": True, "three": True, "small": False}
+
+
 def test_some_tables_come_with_what_they_stand_on_and_nothing_else(
     engine: Engine, shop: MemorySource, empty: Target
 ) -> None:

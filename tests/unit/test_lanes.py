@@ -73,7 +73,7 @@ def test_every_member_is_taken_once_in_runs_that_lie_together(
     sizes = Counter[str]()
     for each in every:
         sizes[each.table or ""] += each.plain_bytes
-    runs, taken = loaded(lanes.lanes(every, dict(sizes), keep_order), jobs)
+    runs, taken = loaded(lanes.lanes(every, dict(sizes), lambda _: keep_order), jobs)
     turns = [turn.member for own in taken.values() for turn in own]
     assert sorted(turns, key=lambda each: each.offset) == every
     for run in runs:
@@ -91,7 +91,7 @@ def test_a_big_table_is_read_in_long_runs_and_small_ones_together() -> None:
     big = ["big"] * 40
     every = members([*big, *(f"small{number}" for number in range(300))], [1 << 20] * 40 + [1000] * 300)
     sizes = dict.fromkeys((each.table or "" for each in every), 1000) | {"big": 40 << 20}
-    runs, _ = loaded(lanes.lanes(every, sizes, keep_order=False), 1)
+    runs, _ = loaded(lanes.lanes(every, sizes, lambda _: False), 1)
     assert [len(run) for run in runs[:2]] == [12, 12]
     assert len(runs) < 25
 

@@ -12,6 +12,7 @@ from backproof.engines.postgresql.finish import stages
 from backproof.engines.postgresql.text import entries
 from backproof.parallel.schedule import Schedule, Step
 
+SIZES = {"public.t": 5, "public.u": 9}
 TABLES = st.frozensets(st.sampled_from("abcde"), max_size=3)
 
 
@@ -19,21 +20,27 @@ TABLES = st.frozensets(st.sampled_from("abcde"), max_size=3)
 def steps(draw: st.DrawFn) -> Step[Entry]:
     alone = draw(TABLES)
     number = draw(st.integers(0, 10**9))
-    return Step((Entry(str(number), "INDEX", None, b""),), alone, draw(TABLES) - alone, draw(st.integers(0, 9)))
+    table, makes = draw(st.sampled_from("abc")), draw(st.booleans())
+    entries = (Entry(str(number), "INDEX", None, b""),)
+    shared, weight = draw(TABLES) - alone, draw(st.integers(0, 9))
+    return Step(entries, alone, shared, weight, table if makes else None, None if makes else table)
 
 
 @settings(max_examples=60, deadline=None)
 @given(work=st.lists(steps(), max_size=25), jobs=st.integers(1, 5))
-def test_every_step_runs_once_and_never_beside_one_that_wants_its_tables_alone(
+def test_every_step_runs_once_after_what_it_needs_and_never_beside_one_that_wants_its_tables_alone(
     work: list[Step[Entry]], jobs: int
 ) -> None:
     schedule, lock, running, ran = Schedule(work), threading.Lock(), [], []
-    trespasses = []
+    trespasses: list[Step[Entry]] = []
+    made = Counter(step.makes for step in work)
 
     def worker() -> None:
         while (step := schedule.take()) is not None:
             with lock:
                 trespasses.extend(other for other in running if step.alone & other.tables or other.alone & step.tables)
+                if step.needs is not None and sum(other.makes == step.needs for other in ran) < made[step.needs]:
+                    trespasses.append(step)
                 running.append(step)
             time.sleep(0)
             with lock:
@@ -56,6 +63,25 @@ def test_the_biggest_work_starts_first() -> None:
     assert [schedule.take(), schedule.take(), schedule.take(), schedule.take()] == [big, middle, small, None]
 
 
+def test_who_needs_a_table_waits_until_it_is_made_and_then_goes_by_weight() -> None:
+    def step(weight: int, makes: str | None = None, needs: str | None = None) -> Step[Entry]:
+        return Step((Entry("", "INDEX", None, b""),), weight=weight, makes=makes, needs=needs)
+
+    work = [first, second, link, small, other] = [
+        step(5, makes="t"),
+        step(4, makes="t"),
+        step(9, needs="t"),
+        step(1),
+        step(3, needs="nobody's"),
+    ]
+    schedule = Schedule(work)
+    assert [schedule.take(), schedule.take()] == [first, second]
+    schedule.done(first)
+    assert schedule.take() is other
+    schedule.done(second)
+    assert [schedule.take(), schedule.take(), schedule.take()] == [link, small, None]
+
+
 def test_who_waits_is_woken_when_the_work_is_stopped() -> None:
     step = Step((Entry("", "INDEX", None, b""),), alone=frozenset("a"))
     schedule = Schedule([step, step])
@@ -73,7 +99,7 @@ def _entry(name: str, kind: str, sql: str, schema: str = "public") -> str:
 
 
 def _planned(*written: str) -> list[list[str]]:
-    found = stages(entries("".join(written).encode()), {"public.part": "public.whole"}, {"public.t": 5, "public.u": 9})
+    found = stages(entries("".join(written).encode()), {"public.part": "public.whole"}, SIZES)
     return [[entry.key for step in stage.steps for entry in step.entries] for stage in found]
 
 
@@ -93,6 +119,10 @@ SECOND_LINK = _entry(
     "FK CONSTRAINT",
     "ALTER TABLE ONLY public.u\n    ADD CONSTRAINT u_p FOREIGN KEY (a) REFERENCES public.part(a);",
 )
+TRIGGER = _entry(
+    "t t_g", "TRIGGER", "CREATE TRIGGER t_g BEFORE INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.f();"
+)
+ATTACHED = _entry("p_pkey", "INDEX ATTACH", "ALTER INDEX public.w_pkey ATTACH PARTITION public.p_pkey;")
 EVENT_TRIGGER = _entry("e", "EVENT TRIGGER", "CREATE EVENT TRIGGER e ON sql_drop\n   EXECUTE FUNCTION public.f();", "-")
 ABOUT_EVENT_TRIGGER = _entry("EVENT TRIGGER e", "COMMENT", "COMMENT ON EVENT TRIGGER e IS 'x';", "-")
 REFRESH = _entry("mv", "MATERIALIZED VIEW DATA", "REFRESH MATERIALIZED VIEW public.mv;")
@@ -116,11 +146,43 @@ def test_an_index_is_not_brought_before_a_function_that_it_may_call() -> None:
     ]
 
 
-def test_a_foreign_key_never_runs_beside_the_key_it_points_at() -> None:
+def test_a_foreign_key_is_brought_before_triggers_and_needs_the_keys_of_the_table_it_points_at() -> None:
+    (stage, *_) = stages(entries((PRIMARY + INDEX + TRIGGER + FIRST_LINK + SECOND_LINK).encode()), {}, SIZES)
+    assert stage.side_by_side
+    assert [(step.entries[0].key, step.makes, step.needs) for step in stage.steps] == [
+        ("CONSTRAINT public.t t_pkey", "public.t", None),
+        ("INDEX public.u_i", "public.u", None),
+        ("FK CONSTRAINT public.t t_u", None, "public.u"),
+        ("FK CONSTRAINT public.u u_p", None, "public.part"),
+    ]
+
+
+def test_a_foreign_key_is_not_brought_before_what_it_may_stand_on() -> None:
     assert _planned(FUNCTION, PRIMARY, FIRST_LINK)[1:] == [
         ["CONSTRAINT public.t t_pkey"],
         ["FK CONSTRAINT public.t t_u"],
     ]
+    assert _planned(PRIMARY, ATTACHED, FIRST_LINK)[1:] == [
+        ["INDEX ATTACH public.p_pkey"],
+        ["FK CONSTRAINT public.t t_u"],
+    ]
+
+
+def test_the_table_with_most_to_do_begins() -> None:
+    (stage,) = stages(entries((INDEX + PRIMARY + FIRST_LINK).encode()), {}, {"public.t": 6, "public.u": 9})
+    assert [(step.entries[0].key, step.weight) for step in stage.steps] == [
+        ("INDEX public.u_i", 15),
+        ("CONSTRAINT public.t t_pkey", 12),
+        ("FK CONSTRAINT public.t t_u", 15),
+    ]
+
+
+def test_a_key_of_a_partition_keeps_the_foreign_keys_of_its_whole_waiting() -> None:
+    part = PRIMARY.replace("public.t", "public.part").replace("t t_pkey", "part part_pkey")
+    (stage,) = stages(entries((part + SECOND_LINK).encode()), {"public.part": "public.whole"}, {})
+    key, link = stage.steps
+    assert (key.alone, key.shared, key.makes) == ({"public.part"}, {"public.whole"}, "public.whole")
+    assert (link.alone, link.needs) == ({"public.u", "public.whole"}, "public.whole")
 
 
 def test_event_triggers_come_last_of_all_with_their_comments() -> None:

@@ -2,12 +2,15 @@
 
 pg_dump writes the section in an order in which everything exists before it is used. Two kinds of entries take nearly
 all the time: those that build an index, and foreign keys that scan their table. The first are brought forward and run
-side by side, as they stand on tables alone; each unbroken run of the second runs side by side where the dump has it.
-The rest keeps its order; event triggers come last of all, so that they do not fire on the restore itself.
+side by side, as they stand on tables alone. Foreign keys run beside them, each as soon as the table it points at has
+its keys, where only triggers, rules and the like come before them in the dump; else each unbroken run of them runs side
+by side where the dump has it. The rest keeps its order; event triggers come last of all, so that they do not fire on
+the restore itself.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -27,6 +30,8 @@ _LINK = "FK CONSTRAINT"
 _OTHER = ""
 _CALLED = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
 """Kinds that pg_dump at times puts behind a key, and that an index behind them may call."""
+_PASSED = frozenset({"TRIGGER", "RULE", "STATISTICS", "COMMENT"})
+"""Kinds on which no foreign key stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +56,29 @@ def stages(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str
     steps = _steps(finish, roots, sizes)
     late = {name for step in steps if (name := created(step.entries[0]))}
     first, rest, last = [], [], []
-    movable = True
+    movable = links_movable = True
     for step in steps:
         kind = step.entries[0].kind
         movable = movable and kind not in _CALLED
-        if kind in _BUILD and movable and not late & {("MATERIALIZED VIEW", name) for name in step.tables}:
+        links_movable = links_movable and kind in _BUILD | _PASSED | {_LINK}
+        builds = kind in _BUILD and movable and not late & {("MATERIALIZED VIEW", name) for name in step.tables}
+        if builds or (kind == _LINK and links_movable):
             first.append(step)
         elif kind == "EVENT TRIGGER" or _OF_AN_EVENT_TRIGGER.search(step.entries[0].text):
             last.append(step)
         else:
             rest.append(step)
-    # A foreign key needs the key that it points at: the two never share a stage.
     runs = [Stage(tuple(run), sort != _OTHER) for sort, run in groupby(rest, _sort)]
-    return [stage for stage in (Stage(tuple(first), True), *runs, Stage(tuple(last), False)) if stage.steps]
+    found = (Stage(_weighed(first), True), *runs, Stage(tuple(last), False))
+    return [stage for stage in found if stage.steps]
+
+
+def _weighed(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Each step with the weight of all that is to be done on its tables: the longest chain begins first."""
+    chains = Counter[str]()
+    for step in steps:
+        chains.update(dict.fromkeys(step.tables, step.weight))
+    return tuple(replace(step, weight=max(chains[table] for table in step.tables)) for step in steps)
 
 
 def _sort(step: Step) -> str:
@@ -86,11 +101,13 @@ def _step(entry: Entry, roots: Mapping[str, str], sizes: Mapping[str, int]) -> S
     table = entry.table
     if entry.kind == _LINK and table is not None:
         target = referenced(entry) or table
-        both = frozenset({roots.get(table, table), roots.get(target, target)})
-        return Step((entry,), alone=both, weight=sizes.get(table, 0))
+        pointed_at = roots.get(target, target)
+        both = frozenset({roots.get(table, table), pointed_at})
+        return Step((entry,), alone=both, weight=sizes.get(table, 0), needs=pointed_at)
     if entry.kind in _BUILD and table is not None:
-        only = frozenset({table})
+        whole = roots.get(table, table)
+        only, both = frozenset({table}), frozenset({table, whole})
         shares = entry.kind == "INDEX" and not _ALTERED.search(entry.text)
-        alone, shared = (frozenset[str](), only) if shares else (only, frozenset[str]())
-        return Step((entry,), alone, shared, sizes.get(table, 0))
+        alone, shared = (frozenset[str](), both) if shares else (only, both - only)
+        return Step((entry,), alone, shared, sizes.get(table, 0), makes=whole)
     return Step((entry,))

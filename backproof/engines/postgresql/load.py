@@ -11,12 +11,12 @@ from backproof.engines.postgresql.sessions import Connection, Sessions, execute,
 from backproof.engines.postgresql.text import LARGE_OBJECTS, decode
 from backproof.errors import Damaged
 from backproof.parallel import lanes as parallel
-from backproof.parallel.lanes import Turn, lanes
+from backproof.parallel.lanes import SMALL_BYTES, Turn, lanes
 from backproof.records import Member
 
 _COPY = re.compile(rb'COPY ((?:"[^"]*"|[^" (])+) (?:\((?:"[^"]*"|[^")])*\))? ?FROM stdin;')
 _AFTER_ROWS = re.compile(rb"(?:--[^\n]*\n|\s)*")
-_READ_BYTES = 1024 * 1024
+_READ_BYTES = 256 * 1024
 
 _REMEDY = "Restore from another copy of this backup."
 
@@ -35,13 +35,20 @@ def load(
     Rows whose order is kept are loaded in one transaction that begins with a TRUNCATE: into a table that is new in its
     own transaction the server only appends. Else it looks for room on earlier pages, and a short row ends up before
     longer ones that were loaded first. Such rows are also frozen at once: nobody who reads them has to look up whether
-    they were committed, and write that down.
+    they were committed, and write that down; no vacuum has to do it later. So is any other table that is neither small
+    nor so large that the other connections would wait for it.
 
     Args:
         keep: given a member without a table and its text, the statements of it that are wanted.
     """
     sizes = {table.name: table.row_bytes for table in source.manifest.tables}
-    work = lanes(members, sizes, keep_order, apart=lambda table: table.startswith(LARGE_OBJECTS))
+    members = list(members)
+    largest = sum(member.plain_bytes for member in members) // (2 * jobs if jobs > 1 else 1)
+
+    def in_order(table: str) -> bool:
+        return keep_order or SMALL_BYTES <= sizes.get(table, 0) <= largest
+
+    work = lanes(members, sizes, in_order, apart=lambda table: table.startswith(LARGE_OBJECTS))
 
     def take(connection: Connection, turn: Turn, plain: bytes) -> None:
         _load_member(sessions, connection, turn, plain, keep)
