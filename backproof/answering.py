@@ -1,5 +1,6 @@
 """Does an application answer at an address? Its status as text, or why there is none."""
 
+import http.client
 import urllib.error
 import urllib.request
 
@@ -30,6 +31,8 @@ def answer(url: str, elsewhere: bool = True) -> str:
     except urllib.error.HTTPError as error:
         with error:
             return str(error.code)
+    except http.client.HTTPException as error:
+        return f"no HTTP ({type(error).__name__})"
     except (OSError, ValueError) as error:
         return f"{_NOTHING} ({getattr(error, 'reason', None) or type(error).__name__})"
 

@@ -1,9 +1,11 @@
 """What was measured of restorations, and what that says of the next. Plain records."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from backproof.records import Record
+
+_NEAR = timedelta(days=730)
 
 
 class Measure(Record):
@@ -39,6 +41,10 @@ class Forecast(Record):
     """Between these nine times of ten; None: not within ten years."""
     points: int = 0
     """So many measures it stands on."""
+
+    def is_near(self, now: datetime) -> bool:
+        """Whether the objective is missed within two years, as a rule: then a report warns, else it only says so."""
+        return self.outgrown_at is not None and self.outgrown_at <= now + _NEAR
 
     @property
     def warns(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 from backproof.errors import BackproofError
 from backproof.operations.copy import Copied
 from backproof.records import Kind, Proof, Record, Timing
+from backproof.recovery_test.record import RecoveryTest
 from tasks.seal import SealedBackup
 
 
@@ -54,6 +55,15 @@ class VerificationRun(Record):
     proof: Proof | None
     """None: the proof did not get so far as to be written."""
     timings: tuple[Timing, ...]
+
+
+class RecoveryTestRun(Record):
+    """What a run of ``recovery-test`` did."""
+
+    recovery_test: RecoveryTest
+    """As it is signed in the stores."""
+    problems: tuple[str, ...]
+    """Stores that lack its report, and who was not told of it, a sentence each."""
 
 
 def backup_run(

@@ -11,6 +11,7 @@ from backproof.recovery_test.run import carry_out
 from flows.fields import BackupId, PlanName, StartedBy, StoreName
 from flows.naming import run_name, tag
 from flows.notice_summary import notice_summary
+from flows.record import RecoveryTestRun
 from flows.recovery_test_summary import measures_table, recovery_test_summary
 from tasks import stopping
 from tasks.publish import publish, show_table
@@ -36,8 +37,8 @@ def recovery_test(
         by: Who you are. It stands in the report.
 
     Returns:
-        ``Completed`` (passed), ``Completed`` named ``Degraded`` (incomplete: not all of it was run) or ``Failed``. The
-        data is a ``RecoveryTest`` as plain JSON.
+        ``Completed`` (passed), ``Completed`` named ``Degraded`` (incomplete: not all of it was run; or it passed, and a
+        store lacks the report) or ``Failed``. The data is a ``RecoveryTestRun`` as plain JSON.
 
     Raises:
         BackproofError: the stores could not be asked at all.
@@ -88,7 +89,8 @@ def recovery_test_notice(plan: PlanName) -> State:
 
 
 def _state(record: RecoveryTest, problems: Sequence[str]) -> State:
-    message, data = f"{record.test}: {record.summary} {' '.join(problems)}".strip(), record.model_dump(mode="json")
+    message = f"{record.test}: {record.summary} {' '.join(problems)}".strip()
+    data = RecoveryTestRun(recovery_test=record, problems=tuple(problems)).model_dump(mode="json")
     if record.verdict == "failed":
         return Failed(message=message, data=data)
     name = None if record.verdict == "passed" and not problems else "Degraded"

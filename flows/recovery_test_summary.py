@@ -122,7 +122,9 @@ def _issues(record: RecoveryTest) -> str:
 
 def _trend(record: RecoveryTest) -> str:
     said = forecast_sentence(record.forecast, record.objective_seconds)
-    return document("### Trend", trend_image(record), f"**{said}**" if record.forecast.warns else said)
+    return document(
+        "### Trend", trend_image(record), f"**{said}**" if record.forecast.is_near(record.ended_at) else said
+    )
 
 
 def _places(record: RecoveryTest, places: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from flows.replication_record import (
 )
 from flows.replication_summary import fleet_summary, plan_summary
 from tasks.publish import publish
-from tasks.replicate import bring, raise_alarms, survey
+from tasks.replicate import bring, carry_reports, raise_alarms, survey
 from tasks.stopping import stopping_cleanly
 
 T = TypeVar("T")
@@ -65,7 +65,8 @@ def _replicate(plan: str) -> PlanReplication:
     if isinstance(seen, BackproofError):
         return unseen(plan, seen)
     results = _carry_out(plan, seen)
-    done = replicated(seen, results)
+    carried = _outcome(carry_reports.submit(plan))
+    done = replicated(seen, results, carried)
     if done.alarms:
         raise_alarms.submit(plan, done.alarms).wait()
     summary = plan_summary(done, seen.rows)

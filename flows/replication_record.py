@@ -7,6 +7,7 @@ from backproof.errors import BackproofError, Busy, Damaged, NotFound
 from backproof.operations.replicate import Brought
 from backproof.records import Record
 from backproof.replication import Alarm, Outlook, Row, Step, mended
+from backproof.reports.carrying import Carried
 
 Outcome = Literal["complete", "degraded", "failed"]
 
@@ -34,6 +35,8 @@ class PlanReplication(Record):
     backups: int
     """Kept ones."""
     brought: tuple[Brought, ...]
+    reports: int
+    """Documents of recovery tests that were brought where they were missing."""
     stores: tuple[StoreStanding, ...]
     """In the plan's order."""
     alarms: tuple[Alarm, ...]
@@ -77,6 +80,7 @@ def unseen(plan: str, error: BackproofError) -> PlanReplication:
         outcome="failed",
         backups=0,
         brought=(),
+        reports=0,
         stores=(),
         alarms=(),
         problems=(str(error),),
@@ -84,12 +88,15 @@ def unseen(plan: str, error: BackproofError) -> PlanReplication:
     )
 
 
-def replicated(outlook: Outlook, results: Sequence[tuple[Step, Brought | BackproofError]]) -> PlanReplication:
+def replicated(
+    outlook: Outlook, results: Sequence[tuple[Step, Brought | BackproofError]], carried: Carried | BackproofError
+) -> PlanReplication:
     """Sum up one plan. Pure.
 
     Args:
         outlook: what was lacking.
         results: by step, what was done, or why not.
+        carried: what was done for the reports of recovery tests, or why not.
     """
     brought = tuple(given for _, given in results if isinstance(given, Brought))
     found = [alarm_of(outlook.plan, step, given) for step, given in results if isinstance(given, BackproofError)]
@@ -98,6 +105,7 @@ def replicated(outlook: Outlook, results: Sequence[tuple[Step, Brought | Backpro
         *(f"store {store} could not be asked: {reason}" for store, reason in outlook.unreachable.items()),
         *_undone(results),
         *(sentence for each in brought for sentence in each.passed_over),
+        *_uncarried(carried, outlook),
     )
     rows = after(outlook.rows, brought)
     standings = tuple(_standing(store, rows, outlook.unreachable.get(store, "")) for store in outlook.stores)
@@ -106,6 +114,7 @@ def replicated(outlook: Outlook, results: Sequence[tuple[Step, Brought | Backpro
         outcome="degraded" if problems or alarms else "complete",
         backups=len(rows),
         brought=brought,
+        reports=carried.documents if isinstance(carried, Carried) else 0,
         stores=standings,
         alarms=alarms,
         problems=problems,
@@ -131,6 +140,13 @@ def replication_run(fleet: str, plans: Sequence[PlanReplication]) -> Replication
     outcomes = {plan.outcome for plan in plans}
     outcome: Outcome = "complete" if outcomes <= {"complete"} else "failed" if outcomes == {"failed"} else "degraded"
     return ReplicationRun(fleet=fleet, outcome=outcome, plans=tuple(plans))
+
+
+def _uncarried(carried: Carried | BackproofError, outlook: Outlook) -> Sequence[str]:
+    if isinstance(carried, BackproofError):
+        return (f"reports of recovery tests could not be looked at: {carried.fact}",)
+    named = tuple(f"store {store} could not be asked" for store in outlook.unreachable)
+    return [each for each in carried.problems if not each.startswith(named)]
 
 
 def _undone(results: Sequence[tuple[Step, Brought | BackproofError]]) -> list[str]:

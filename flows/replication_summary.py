@@ -33,6 +33,7 @@ def plan_summary(done: PlanReplication, rows: Sequence[Row]) -> str:
         listed(done.problems),
         table(("store", "whole", "lacking", "behind"), [_standing(standing) for standing in done.stores]),
         listed([said(brought) for brought in done.brought[:_SHOWN_AT_MOST]]),
+        f"Documents of recovery tests brought where they were missing: {done.reports}." if done.reports else "",
         table(
             ("backup", "kind", "size", *stores),
             [

@@ -63,7 +63,7 @@ def report(record: RecoveryTest) -> tuple[tuple[str, ...], list[str]]:
     message = report_message(record, places, problems)
     for target in fleet.plan(record.plan).notify.report:
         if why := tell(fleet.spec, target, message.subject, message.body):
-            problems.append(f"{target} was not told: {why}")
+            problems.append(f"{target} was not told: {why}. `backproof alerts test` tries it.")
     for problem in problems:
         log(problem, logging.WARNING)
     return places, problems

@@ -8,6 +8,7 @@ from prefect.events import emit_event
 from backproof.operations import replicate as operation
 from backproof.operations.replicate import Brought
 from backproof.replication import Alarm, Outlook, Step
+from backproof.reports.carrying import Carried, carry
 from blocks import load_fleet
 from tasks import stopping, words
 from tasks.progress import progress
@@ -38,6 +39,15 @@ def bring(plan: str, lacking: Step) -> Brought:
         brought = operation.bring(load_fleet(plan), plan, lacking, reported, stopping.now)
     log(f"{plan}: {said(brought)}")
     return brought
+
+
+@step("reports of {plan}")
+def carry_reports(plan: str) -> Carried:
+    """Bring to every store of a plan what it lacks of the reports of recovery tests."""
+    carried = carry(load_fleet(plan), plan)
+    if carried.documents:
+        log(f"{plan}: {carried.documents} documents of recovery tests were brought where they were missing")
+    return carried
 
 
 @step("alarms of {plan}", retries=0)

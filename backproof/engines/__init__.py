@@ -274,6 +274,18 @@ class Engine(Protocol):
     def host(self, target: Target, manifest: Manifest) -> Host:
         """The server, beside what an archive needs; ``target.database`` need not exist. Changes nothing."""
 
+    def same_server(self, one: Target, other: Target) -> bool:
+        """Whether two targets lead to one running server, by whatever names and ways; or the second to that which the
+        first is a standby of, where that can be seen. Changes nothing. ``other.database`` need not exist.
+
+        Raises:
+            ConnectionLost, AccessDenied, NotFound: one of them can't be reached.
+        """
+
+    def is_home(self, target: Target, manifest: Manifest) -> bool:
+        """Whether the archive comes from this server, as far as the identity that is recorded tells; of PostgreSQL a
+        copy of a server's files, such as a standby, has the same. ``target.database`` need not exist."""
+
     def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         """Create the missing roles (without login) and, on a scratch server, stub tablespaces."""
 

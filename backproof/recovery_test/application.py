@@ -102,7 +102,7 @@ class StagedApplication:
         descriptor, log = tempfile.mkstemp(".log", "application-", self.outputs)
         os.close(descriptor)
         with subprocesses.background(
-            self._kept(command), log=Path(log), env=self.environment(), grace_seconds=5
+            self._kept(command, patience=4), log=Path(log), env=self.environment(), grace_seconds=5
         ) as running:
             yield self._answered(running, Path(log))
             if not running.alive():
@@ -156,9 +156,17 @@ class StagedApplication:
         }
         return _PLACE.sub(lambda place: values[place[1]], text)
 
-    def _kept(self, command: Command) -> list[str]:
+    def _kept(self, command: Command, patience: float = 1) -> list[str]:
         # Isolated: what the application's environment says of Python is meant for the application.
-        return [sys.executable, "-I", "-S", str(_KEEPER), str(self.directory), *map(self._filled, command)]
+        return [
+            sys.executable,
+            "-I",
+            "-S",
+            str(_KEEPER),
+            str(self.directory),
+            str(patience),
+            *map(self._filled, command),
+        ]
 
     def _require_silence(self) -> None:
         """Whoever answers already is another application: perhaps the live one."""

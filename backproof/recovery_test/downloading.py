@@ -12,7 +12,7 @@ from backproof.errors import NoSpace
 from backproof.fleet import Fleet
 from backproof.fleet.specs import S3StoreSpec
 from backproof.naming import MANIFEST, Name, key
-from backproof.objectives import in_words
+from backproof.objectives import CLOCK_SKEW, in_words
 from backproof.records import Manifest
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.record import Cited
@@ -56,7 +56,14 @@ def download(rehearsal: Rehearsal) -> None:
     )
     objectives = fleet.plan(plan).objectives
     age = rehearsal.started_at - manifest.taken_at
-    if rehearsal.backup == "latest" and age > objectives.rpo + objectives.grace:
+    if -age > CLOCK_SKEW:
+        rehearsal.judge(
+            DOWNLOADS,
+            "fail",
+            f"{came}; but it would be from the future, by {in_words(-age)}: how old it is, is not known",
+            "Set the clock of this machine, or of the one that took the backup; then run the test again.",
+        )
+    elif rehearsal.backup == "latest" and age > objectives.rpo + objectives.grace:
         rehearsal.judge(
             DOWNLOADS,
             "fail",

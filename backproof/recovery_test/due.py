@@ -13,6 +13,7 @@ from backproof import catalog
 from backproof.alarms import moment
 from backproof.errors import AlreadyExists, BackproofError
 from backproof.fleet import Fleet
+from backproof.objectives import CLOCK_SKEW
 from backproof.records import Record
 from backproof.recovery.measured import past_tests
 from backproof.recovery_test import naming
@@ -84,7 +85,7 @@ def look(fleet: Fleet, plan: str, now: datetime) -> TestDue | None:
     if not fleet.plan(plan).schedules.recovery_test:
         return None
     stores = fleet.plan(plan).stores
-    last, first = _last_that_counts(fleet, plan, stores)
+    last, first = _last_that_counts(fleet, plan, stores, now)
     since = last.started_at if last else first.started_at if first else _watched_since(fleet, plan, now)
     due_at = since + A_QUARTER
     if now >= due_at:
@@ -100,15 +101,19 @@ def look(fleet: Fleet, plan: str, now: datetime) -> TestDue | None:
 
 
 def _last_that_counts(
-    fleet: Fleet, plan: str, stores: Sequence[str]
+    fleet: Fleet, plan: str, stores: Sequence[str], now: datetime
 ) -> tuple[RecoveryTest | None, RecoveryTest | None]:
-    """The newest that does; and the first of those looked at, all of them where none of the newest does."""
+    """The newest that does; and the first of those looked at, all of them where none of the newest does.
+
+    None counts that would be from the future: nothing is known of when it was.
+    """
     for most in (_LOOKED_BACK, _ALL):
         tests = past_tests(fleet, plan, stores, most)
-        counting = [each for each in tests if each.verdict != "incomplete"]
+        past = [each for each in tests if each.started_at <= now + CLOCK_SKEW]
+        counting = [each for each in past if each.verdict != "incomplete"]
         if counting or len(tests) < most:
             break
-    return counting[-1] if counting else None, tests[0] if tests else None
+    return counting[-1] if counting else None, past[0] if past else None
 
 
 def first_to_tell(fleet: Fleet, found: TestDue, now: datetime) -> bool:

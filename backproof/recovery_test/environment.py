@@ -15,6 +15,7 @@ from backproof.operations.preflight import key_findings, worded
 from backproof.records import Finding, Manifest
 from backproof.recovery_test.application import StagedApplication
 from backproof.recovery_test.downloading import clouds, where, whose_turn
+from backproof.recovery_test.live_servers import require_no_live_server
 from backproof.scratch import workspace
 
 _SCRATCH_SHARE = 1.3
@@ -83,6 +84,7 @@ def _staging(asked: _Asked) -> Iterator[Finding]:
             lacking = [lack for lack in engine.lacks(target, asked.manifest) if lack.kind in ("extension", "locale")]
             host = engine.host(target, asked.manifest)
     else:
+        require_no_live_server(asked.fleet, asked.plan, server, asked.manifest)
         lacking = [lack for lack in engine.lacks(server, asked.manifest) if lack.refuses]
         host = engine.host(server, asked.manifest)
         if host.free_bytes is not None and host.free_bytes < asked.manifest.database.live_bytes:

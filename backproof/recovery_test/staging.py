@@ -16,6 +16,7 @@ from backproof.records import Proof, Timing
 from backproof.recovery_test import judging, production
 from backproof.recovery_test.application import StagedApplication
 from backproof.recovery_test.context import Rehearsal
+from backproof.recovery_test.live_servers import require_no_live_server
 from backproof.recovery_test.login import dismiss, login_of
 from backproof.recovery_test.record import Cited
 from backproof.recovery_test.rollback import stand_ins
@@ -36,6 +37,7 @@ def make_place(rehearsal: Rehearsal) -> None:
         engine.provide(target, manifest, engine.lacks(target, manifest))
         rehearsal.staging = "a throwaway server on this machine"
     else:
+        require_no_live_server(fleet, rehearsal.plan, server, manifest)
         host = engine.host(server, manifest)
         if host.series != host.series_of_backup:
             raise ConfigurationError(

@@ -36,6 +36,8 @@ class Shelf:
 
     tests: tuple[Held, ...]
     doubts: tuple[str, ...]
+    silent: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """By plan, the stores that could not be asked."""
 
     @property
     def reports(self) -> tuple[Held, ...]:
@@ -59,11 +61,13 @@ def shelf(fleet: Fleet, plans: Sequence[str], since: datetime | None = None) -> 
         answers = list(pool.map(lambda each: _listed(fleet, *each), asked))
     found: dict[tuple[str, str], Held] = {}
     doubts: list[str] = []
+    silent: dict[str, tuple[str, ...]] = {}
     for plan in plans:
         unasked = []
         for (of, store), answer in zip(asked, answers, strict=True):
             if of == plan and isinstance(answer, BackproofError):
                 unasked.append(answer)
+                silent[plan] = (*silent.get(plan, ()), store)
                 doubts.append(f"store {store} could not be asked for reports of {plan}: {answer.fact}")
         if len(unasked) == len(fleet.plan(plan).stores):
             raise unasked[0]
@@ -72,7 +76,9 @@ def shelf(fleet: Fleet, plans: Sequence[str], since: datetime | None = None) -> 
             held = found.setdefault((name.plan, name.test), Held(name.plan, name.test, started_at(name.test)))
             held.parts.setdefault(name.part, []).append(store)
     kept = (each for each in found.values() if since is None or each.started_at >= since)
-    return Shelf(tuple(sorted(kept, key=lambda each: (each.started_at, each.plan), reverse=True)), tuple(doubts))
+    return Shelf(
+        tuple(sorted(kept, key=lambda each: (each.started_at, each.plan), reverse=True)), tuple(doubts), silent
+    )
 
 
 def read(fleet: Fleet, held: Held, part: str) -> bytes:

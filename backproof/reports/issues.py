@@ -1,12 +1,13 @@
 """What recovery tests have found: open until somebody closes it, by a signed document in every store."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from backproof.catalog import document
-from backproof.errors import AlreadyExists, BackproofError, ConfigurationError, NotFound
+from backproof.errors import AlreadyExists, BackproofError, ConfigurationError, Damaged, NotFound
 from backproof.fleet import Fleet
 from backproof.records import Record
 from backproof.recovery_test.naming import TestName, closed, key
@@ -143,16 +144,37 @@ def _write(fleet: Fleet, ended: ClosedIssue) -> list[str]:
     return [f"store {name} does not know that {ended.issue} is closed: {error.fact}" for name, error in refused]
 
 
+def is_closing(part: str) -> bool:
+    """Whether it is a document that says that an issue is closed."""
+    return part.startswith("closed-")
+
+
+def signed_closing(fleet: Fleet, held: Held, part: str) -> bytes:
+    """The document that says that an issue is closed, from the first store that has it as it was signed.
+
+    Raises:
+        BackproofError: none has; that of the first.
+    """
+    return _read_closing(fleet, held, part)[0]
+
+
 def _closed(fleet: Fleet, held: Held) -> Iterator[ClosedIssue]:
-    for part, stores in held.parts.items():
-        if not part.startswith("closed-"):
+    for part in filter(is_closing, held.parts):
+        with suppress(BackproofError):  # open, until a document is read that says otherwise
+            yield _read_closing(fleet, held, part)[1]
+
+
+def _read_closing(fleet: Fleet, held: Held, part: str) -> tuple[bytes, ClosedIssue]:
+    refused: BackproofError | None = None
+    for store in held.parts[part]:
+        place = key(TestName(held.plan, held.test, part))
+        try:
+            written = document(fleet.store(store), place)
+            found = fleet.signer.verify(written, ClosedIssue)
+        except BackproofError as error:
+            refused = refused or error
             continue
-        for store in stores:
-            place = key(TestName(held.plan, held.test, part))
-            try:
-                found = fleet.signer.verify(document(fleet.store(store), place), ClosedIssue)
-            except BackproofError:
-                continue  # open, until a document is read that says otherwise
-            if (found.plan, found.test, closed(found.issue)) == (held.plan, held.test, part):
-                yield found
-                break
+        if (found.plan, found.test, closed(found.issue)) == (held.plan, held.test, part):
+            return written, found
+        refused = refused or Damaged(f"{fleet.store(store).location(place)} is about another issue")
+    raise refused or NotFound(f"no store has {part} of {held.test} of {held.plan}")

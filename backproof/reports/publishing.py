@@ -1,7 +1,5 @@
 """Bring a report into every store of its plan, once."""
 
-from contextlib import suppress
-
 from backproof.errors import AlreadyExists, BackproofError
 from backproof.fleet import Fleet
 from backproof.recovery_test.naming import REPORT_JSON, TestName, key
@@ -35,13 +33,24 @@ def publish(fleet: Fleet, record: RecoveryTest) -> list[str]:
             _put(store, record.plan, record.test, documents)
         except BackproofError as error:
             refused.append(error)
-            problems.append(f"store {store.name} has no report of {record.test}, or not all of it: {error.fact}")
+            problems.append(
+                f"store {store.name} has no report of {record.test}, or not all of it: {error.fact}. Once it takes "
+                f"writes, `backproof replicate {record.plan}`, or the next scheduled replication, brings it there."
+            )
     if len(refused) == len(stores):  # the record is written last
         raise refused[0]
     return problems
 
 
 def _put(store: Store, plan: str, test: str, documents: dict[str, bytes]) -> None:
+    """What is there already has to be the same: two tests may have begun in one second of a clock that was set back."""
     for part, document in documents.items():
-        with suppress(AlreadyExists):
-            store.put(key(TestName(plan, test, part)), [document], len(document))
+        place = key(TestName(plan, test, part))
+        try:
+            store.put(place, [document], len(document))
+        except AlreadyExists:
+            if b"".join(store.read(place)) != document:
+                raise AlreadyExists(
+                    f"{store.location(place)} is there, and is another one",
+                    "Find out which test it is of; then run the test again.",
+                ) from None

@@ -79,6 +79,7 @@ class View:
     data_loss: tuple[tuple[str, str], ...]
     forecast: str
     warns: bool
+    """Whether the objective is outgrown so soon that somebody should see to it."""
     issues: tuple[Row, ...]
     still_open: tuple[Row, ...]
     controls: tuple[str, ...]
@@ -115,7 +116,7 @@ def view(record: RecoveryTest) -> View:
         critical_note=_held_against(record),
         data_loss=_data_loss(record),
         forecast=forecast_sentence(record.forecast, record.objective_seconds),
-        warns=record.forecast.warns,
+        warns=record.forecast.is_near(record.ended_at),
         issues=found,
         still_open=still,
         controls=tuple(map(words.readable, record.controls)),

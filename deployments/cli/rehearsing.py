@@ -28,18 +28,21 @@ def recovery_test_command(session: Session, plan: str, backup: str, store: str |
     """Rehearse a recovery of PLAN: bring a backup back from a cloud copy to a staging server, and let the application
     use it. Nothing live is touched; the report goes to every store.
 
-    Exit status 1: it failed. Exit status 4: not all of it was run, which is no pass. With --notice, exit status 3:
-    something has to be mended before the test.
+    Exit status 1: it failed. Exit status 4: not all of it was run, which is no pass. Exit status 3: it passed, and a
+    store lacks the report, or somebody was not told; with --notice: something has to be mended before the test.
     """
     prepare(session, plan, store=store)
     if notice:
         return _announce(session, plan)
-    from backproof.recovery_test.record import RecoveryTest
+    from flows.record import RecoveryTestRun
     from flows.recovery_test import recovery_test
 
-    record = RecoveryTest.model_validate(result(recovery_test, plan, backup, store, user()))
-    session.answer({"recovery_test": record.model_dump(mode="json")}, lambda: _say(record))
-    return {"passed": exits.DONE, "failed": exits.FAILED, "incomplete": exits.COULD_NOT_RUN}[record.verdict]
+    run = RecoveryTestRun.model_validate(result(recovery_test, plan, backup, store, user()))
+    for problem in run.problems:
+        speaking.warn(problem)
+    session.answer(run.model_dump(mode="json"), lambda: _say(run.recovery_test))
+    passed = exits.DEGRADED if run.problems else exits.DONE
+    return {"passed": passed, "failed": exits.FAILED, "incomplete": exits.COULD_NOT_RUN}[run.recovery_test.verdict]
 
 
 def _announce(session: Session, plan: str) -> int:

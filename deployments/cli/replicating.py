@@ -48,12 +48,14 @@ def _say(run: "ReplicationRun") -> None:
         "degraded": "Something is missing, damaged or differs.",
         "failed": "No store could be asked.",
     }[run.outcome]
-    if brought:
+    reports = sum(plan.reports for plan in run.plans)
+    if brought or reports:
         proofs, manifests = sum(each.proofs for each in brought), sum(each.manifest for each in brought)
         pins = sum(each.pin for each in brought)
         said += (
             f" Brought: {several(len(copied), 'archive')}, {size(sum(each.copied_bytes for each in copied))}; "
-            f"{several(manifests, 'manifest')}; {several(proofs, 'proof')}; {several(pins, 'pin')}."
+            f"{several(manifests, 'manifest')}; {several(proofs, 'proof')}; {several(pins, 'pin')}"
+            + (f"; {several(reports, 'document')} of recovery tests." if reports else ".")
         )
     speaking.say(said)
 

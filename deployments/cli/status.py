@@ -1,6 +1,6 @@
 """``backproof status``: how every plan stands, from the stores alone; for a person, a program, a monitor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backproof.objectives import Level, Standing
     from backproof.operations.status import PlanStatus
     from backproof.records import Backup
+    from backproof.recovery_test.standing import TestStanding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "WARNING": "yellow", "DEGRADED": "yellow", "FAILED": "red"}
 _STDOUT = "-"
@@ -43,16 +44,26 @@ def status_command(session: Session, plan: str | None, check: bool, metrics_to: 
     """
     from backproof.operations import clock
     from backproof.operations.status import status
+    from backproof.recovery_test.standing import standings
 
     if metrics_to == _STDOUT and (session.json or check):
         raise click.UsageError("--prometheus has stdout for itself: name a FILE, or leave out --json and --check.")
     fleet = session.fleet(plan, warn=False)
     now = clock.utc_now()
     plans = status(fleet, [plan] if plan else list(fleet.spec.plans), now)
+    tests = {} if check and not session.json else standings(fleet, _silent(plans), now)
     if metrics_to not in (None, _STDOUT):
         _write(Path(metrics_to), fleet.spec.fleet, plans, now)
-    session.answer(_document(plans, now), lambda: _say(plans, now, check, metrics_to, fleet.spec.fleet))
+    document = _document(plans, tests, now) if session.json else {}
+    session.answer(document, lambda: _say(plans, tests, now, check, metrics_to, fleet.spec.fleet))
     return _exit_status(plans, check)
+
+
+def _silent(plans: "Sequence[PlanStatus]") -> dict[str, list[str]]:
+    """The stores of each plan that did not answer."""
+    return {
+        each.standing.plan: [copy.store for copy in each.standing.copies if copy.state == "unknown"] for each in plans
+    }
 
 
 def _exit_status(plans: "Sequence[PlanStatus]", check: bool) -> int:
@@ -73,7 +84,14 @@ def _write(path: Path, fleet: str, plans: "Sequence[PlanStatus]", now: datetime)
         raise Permanent(f"cannot write {path}: {error.strerror}", "Name a file in a folder for it.") from None
 
 
-def _say(plans: "Sequence[PlanStatus]", now: datetime, check: bool, metrics_to: str | None, fleet: str) -> None:
+def _say(
+    plans: "Sequence[PlanStatus]",
+    tests: "Mapping[str, TestStanding]",
+    now: datetime,
+    check: bool,
+    metrics_to: str | None,
+    fleet: str,
+) -> None:
     if check:
         _say_problems(plans, above="warning")
     elif metrics_to == _STDOUT:
@@ -81,13 +99,26 @@ def _say(plans: "Sequence[PlanStatus]", now: datetime, check: bool, metrics_to: 
 
         click.echo(metrics.text(fleet, plans, now), nl=False)
     elif metrics_to is None:
-        say_screen(plans, now)
+        say_screen(plans, tests, now)
 
 
-def say_screen(plans: "Sequence[PlanStatus]", now: datetime) -> None:
+def say_screen(plans: "Sequence[PlanStatus]", tests: "Mapping[str, TestStanding]", now: datetime) -> None:
     """One line a plan, then what is wrong and what to do about it."""
-    columns = ["Plan", "Status", "Newest", "Proven", "Promised", "Copies", "Size", "Usual", "Next run (UTC)"]
-    speaking.print_table(columns, [_row(plan) for plan in plans], right=["Size", "Usual"], colours=_COLOURS)
+    columns = [
+        "Plan",
+        "Status",
+        "Newest",
+        "Proven",
+        "Promised",
+        "Copies",
+        "Size",
+        "Usual",
+        "Next run (UTC)",
+        "Recovery test",
+    ]
+    speaking.print_table(
+        columns, [_row(plan, tests[plan.standing.plan]) for plan in plans], right=["Size", "Usual"], colours=_COLOURS
+    )
     speaking.say("")
     if _say_problems(plans, above="ok"):
         speaking.say("")
@@ -96,7 +127,7 @@ def say_screen(plans: "Sequence[PlanStatus]", now: datetime) -> None:
     speaking.say(f"{several(len(plans), 'plan')}: {said or 'nothing to show'}. {moment(now)} UTC.")
 
 
-def _row(plan: "PlanStatus") -> list[str]:
+def _row(plan: "PlanStatus", tests: "TestStanding") -> list[str]:
     from backproof.objectives import in_words
 
     standing, coming = plan.standing, plan.next_run
@@ -111,7 +142,15 @@ def _row(plan: "PlanStatus") -> list[str]:
         size(standing.stored_bytes),
         size(standing.usual_bytes),
         "–" if coming is None else f"{moment(coming.at)} {coming.kind}",
+        _tested(tests),
     ]
+
+
+def _tested(tests: "TestStanding") -> str:
+    if tests.last is None:
+        return "?" if tests.this_quarter is None else "never" if tests.scheduled else "–"
+    said = f"{moment(tests.last.at)[:10]} {tests.last.verdict}"
+    return f"{said}, none this quarter" if tests.this_quarter is False and tests.scheduled else said
 
 
 def _word(standing: "Standing") -> str:
@@ -136,17 +175,17 @@ def _say_problems(plans: "Sequence[PlanStatus]", above: "Level") -> int:
     return len(shown)
 
 
-def _document(plans: "Sequence[PlanStatus]", now: datetime) -> speaking.Document:
+def _document(plans: "Sequence[PlanStatus]", tests: "Mapping[str, TestStanding]", now: datetime) -> speaking.Document:
     from backproof.objectives import worst
 
     return {
         "at": _utc(now),
         "status": worst(plan.standing.level for plan in plans),
-        "plans": [_plan(plan) for plan in plans],
+        "plans": [_plan(plan, tests[plan.standing.plan]) for plan in plans],
     }
 
 
-def _plan(plan: "PlanStatus") -> dict[str, object]:
+def _plan(plan: "PlanStatus", tests: "TestStanding") -> dict[str, object]:
     standing, coming = plan.standing, plan.next_run
     return {
         "plan": standing.plan,
@@ -159,8 +198,18 @@ def _plan(plan: "PlanStatus") -> dict[str, object]:
         "stored_bytes": standing.stored_bytes,
         "usual_bytes": standing.usual_bytes,
         "copies": [copy.model_dump() for copy in standing.copies],
+        "recovery_test": _recovery_test(tests),
         "next_run": None if coming is None else {"kind": coming.kind, "at": _utc(coming.at)},
         "problems": [problem.model_dump() for problem in standing.problems],
+    }
+
+
+def _recovery_test(tests: "TestStanding") -> dict[str, object]:
+    last = tests.last
+    return {
+        "last": None if last is None else {"test": last.test, "at": _utc(last.at), "verdict": last.verdict},
+        "this_quarter": tests.this_quarter,
+        "scheduled": tests.scheduled,
     }
 
 

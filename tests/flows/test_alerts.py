@@ -26,6 +26,7 @@ from backproof.archive.manifest import archive_name
 from backproof.errors import NotFound
 from backproof.fleet import Fleet, FleetSpec, LocalStoreSpec, parse
 from backproof.naming import MANIFEST, Name, ProofPart, key
+from backproof.operations.incidents import incidents
 from blocks.fleet import FILE_VARIABLE
 from blocks.notifications import block_name, tell
 from deployments.apply import carry_out, deploy, outlook
@@ -37,6 +38,7 @@ from deployments.apply.work_pools import WorkPools
 from deployments.servers.prefect import drain
 from flows.deadline import deadline
 from flows.escalation import acknowledge, escalation
+from flows.recovery import MISSED
 from tasks import deadlines
 from tests.support import archives
 from tests.support.histories import days_ago
@@ -558,6 +560,46 @@ def test_levels_are_told_one_after_the_other_until_somebody_acknowledges(
     [third] = escalations(client, 3)
     state = run_now(escalation, client, third.id)
     assert f"{incident} was acknowledged" in state.message
+
+
+@pytest.mark.parametrize(
+    ("deployed_as", "state"),
+    [
+        ("recovery-test/alarm-pager-recovery-test", Failed(message="recovery-test_2026-01-06_090000: Restore failed.")),
+        ("recovery/alarmed.recovery", Failed(message="the swap failed, and all of it was taken back.")),
+        ("recovery/alarmed.recovery", Completed(name=MISSED, message="It took 65 min of the 60 min promised.")),
+    ],
+    ids=["recovery test", "recovery", "objective"],
+)
+def test_what_fails_of_a_recovery_starts_the_escalation_and_the_store_knows(
+    applied: list[str],
+    spec: FleetSpec,
+    client: SyncPrefectClient,
+    hook: Webhook,
+    fleet_file: Path,
+    deployed_as: str,
+    state: Any,
+) -> None:
+    before = {run.id for run in escalations(client, 1)}
+    asked = {"plan": "alarm-pager"} | ({"reason": "orders are gone"} if deployed_as.startswith("recovery/") else {})
+    run = start(client, deployed_as, parameters=asked, tags=["plan:alarm-pager"])
+    end(client, run.id, state)
+    incident = f"alarm-pager-{str(run.id)[-8:]}"
+    [told] = hook.next()
+    assert told["to"] == "team"
+    [first] = eventually(
+        lambda: [each for each in escalations(client, 1) if each.id not in before],
+        what="the automation starts the escalation",
+    )
+    assert first.parameters == {"plan": "alarm-pager", "incident": incident, "what": state.message, "level": 1}
+    assert run_now(escalation, client, first.id).is_completed()
+    [message] = hook.next()
+    assert message["subject"] == f"alarm-pager: {incident} needs the on-call engineer"
+    [known] = (each for each in incidents(Fleet(spec), "alarm-pager") if each.id == incident)
+    assert (known.what, known.closed) == (state.message, None)
+    assert known.told(1) is not None
+    form = start(client, "acknowledge/alarmed.acknowledge", parameters={"incident": incident, "by": "Ada"})
+    assert run_now(acknowledge, client, form.id).is_completed()
 
 
 def test_a_flow_that_reads_the_fleet_from_blocks_tells_a_target_by_its_block(

@@ -22,6 +22,7 @@ from tasks import replicate as tasks
 from tasks import words
 from tests.support.archives import make, rows_of
 from tests.support.prefect_fixtures import eventually
+from tests.support.recovery_tests import recovery_test, shelved
 from tests.support.replicas import FIRST, Replicas, archive, folder
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -118,6 +119,15 @@ def test_the_lag_of_a_store_is_told(replicas: Replicas, monkeypatch: pytest.Monk
     assert record["plans"][0]["stores"][1]["behind_seconds"] == timedelta(days=2).total_seconds()
     (shown,) = _artifacts("shop-replication", state)
     assert "| far | 1 | 1 | 48 h 0 min |" in shown
+
+
+def test_a_report_that_a_store_missed_is_brought_there(replicas: Replicas) -> None:
+    report = shelved(replicas.fleet, recovery_test())
+    for key, content in report.items():
+        replicas.fleet.store("near").put(key, [content])
+    state, record = run("tests", ["shop"])
+    assert (state.name, record["plans"][0]["reports"]) == ("Completed", 3)
+    assert replicas.held("far") == report
 
 
 def test_differing_copies_degrade_the_run_and_are_an_event(replicas: Replicas) -> None:

@@ -69,6 +69,7 @@ def test_the_stores_alone_say_how_a_plan_stands_while_one_is_down(
     assert (plan["status"], plan["rpo_met"]) == ("degraded", True)
     assert [copy["state"] for copy in plan["copies"]] == ["good", "unknown"]
     assert [problem["kind"] for problem in plan["problems"]] == ["store"]
+    assert plan["recovery_test"] == {"last": None, "this_quarter": None, "scheduled": True}
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])

@@ -43,6 +43,7 @@ def plan(outcome: Any) -> PlanReplication:
         outcome=outcome,
         backups=31,
         brought=() if outcome == "failed" else (BROUGHT,),
+        reports=0 if outcome == "failed" else 3,
         stores=()
         if outcome == "failed"
         else (
@@ -97,7 +98,7 @@ def test_it_says_how_far_each_store_is_behind_and_warns_of_what_a_person_must_se
         ["shop", "far", "30", "1", "24 h 0 min"],
         ["shop", "new", "?", "?", "could not be asked"],
     ]
-    assert "Brought: 1 archive, 4.2 MB; 1 manifest; 1 proof; 0 pins." in result.stdout
+    assert "Brought: 1 archive, 4.2 MB; 1 manifest; 1 proof; 0 pins; 3 documents of recovery tests." in result.stdout
 
 
 def test_one_failing_plan_degrades_the_run() -> None:

@@ -10,10 +10,12 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from backproof.errors import BackproofError, NotFound
+from backproof.errors import AlreadyExists, BackproofError, NotFound
 from backproof.fleet import Fleet
 from backproof.recovery_test.naming import REPORT_HTML, REPORT_JSON, REPORT_PDF, TestName, key, prefix, test_id
 from backproof.reports import publish
+from backproof.reports.carrying import Carried, carry
+from backproof.reports.catalogue import shelf
 from backproof.reports.checking import checked
 from backproof.reports.issues import close, issues, open_issues
 from deployments.cli import main
@@ -194,6 +196,12 @@ def test_a_report_is_published_once_into_every_store_that_takes_it(fleet: Fleet,
     assert [each.id for each in open_issues(fleet, "ledger")] == ["2026-01-1"]
 
 
+def test_two_tests_of_one_second_are_not_taken_for_each_other(fleet: Fleet) -> None:
+    publish(fleet, recovery_test(plan="ledger"))
+    with pytest.raises(AlreadyExists, match="is there, and is another one"):
+        publish(fleet, failed().model_copy(update={"plan": "ledger"}))
+
+
 def test_a_year_of_reports_of_fifty_plans_is_pulled_in_seconds(tmp_path: Path) -> None:
     description = described(NOWHERE, tmp_path, {"near": {"type": "local", "path": str(tmp_path / "near")}})
     plan = description["plans"].pop(PLAN)
@@ -241,3 +249,30 @@ def _take_away(folder: Path) -> None:
     """A folder of which only a file is left."""
     folder.rename(folder.with_name(f"{folder.name}-gone"))
     folder.write_text("no folder")
+
+
+def test_what_a_store_missed_of_reports_is_brought_there_as_it_was_signed(fleet: Fleet, tmp_path: Path) -> None:
+    far = tmp_path / "far"
+    far.rename(tmp_path / "away")
+    far.write_text("")
+    publish(fleet, record := recovery_test(plan="ledger", issues=(issue(1, "A.", "B."),)))
+    close(fleet, "ledger", "2026-01-1", "done", "Ada", WHEN)
+    down = carry(fleet, "ledger")
+    assert (down.documents, len(down.problems)) == (0, 1)
+    far.unlink()
+    (tmp_path / "away").rename(far)
+    assert carry(fleet, "ledger") == Carried(documents=4, problems=())
+    for path in (tmp_path / "near" / "ledger").rglob(f"{record.test}.*"):
+        assert (far / path.relative_to(tmp_path / "near")).read_bytes() == path.read_bytes()
+    assert carry(fleet, "ledger") == Carried(documents=0, problems=())
+
+
+def test_a_report_that_nobody_trusted_has_signed_is_brought_nowhere(fleet: Fleet, tmp_path: Path) -> None:
+    (held,) = shelf(fleet, [PLAN], WHEN.replace(day=1)).reports
+    for path in (tmp_path / "near").rglob(f"{held.test}.report.json"):
+        path.write_bytes(path.read_bytes().replace(b'"failed"', b'"passed"'))
+    for path in (tmp_path / "far").rglob(f"{held.test}.report.json"):
+        path.unlink()
+    carried = carry(fleet, PLAN)
+    assert carried.documents == 0
+    assert "far can't be given report.json" in carried.problems[0]

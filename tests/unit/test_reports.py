@@ -180,6 +180,16 @@ def test_a_forecast_is_said_in_words(forecast: Forecast, said: str) -> None:
     assert said in forecast_sentence(forecast, 3600)
 
 
+@pytest.mark.parametrize(("years", "warns"), [(0.3, True), (1.9, True), (2.1, False), (5, False), (None, False)])
+def test_a_report_warns_of_an_objective_that_is_outgrown_soon_and_says_calmly_what_is_far(
+    years: float | None, warns: bool
+) -> None:
+    at = None if years is None else WHEN + timedelta(days=365 * years)
+    record = recovery_test(forecast=FORECAST.model_copy(update={"outgrown_at": at, "outgrown_earliest": WHEN}))
+    assert view(record).warns == warns
+    assert ('class="said warns"' in drawn(record, SIGNER)[REPORT_HTML].decode()) == warns
+
+
 def test_what_somebody_else_wrote_is_text_and_nothing_else() -> None:
     evil = '<script>alert(1)</script> & "quotes" `rm` #panic() $x$ \x1b[31m \u202e'
     documents = drawn(recovery_test(summary=evil, responsible=evil, versions={evil: evil}), SIGNER)

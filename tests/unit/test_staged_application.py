@@ -1,6 +1,8 @@
 """The application of a recovery test: never taken for another one, nor led to another database."""
 
 import http.server
+import socketserver
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from backproof import subprocesses
+from backproof.answering import answer
 from backproof.errors import AccessDenied, ApplicationFailed
 from backproof.fleet.recovery_test_specs import StagingSpec
 from backproof.fleet.specs import ApplicationSpec
@@ -23,6 +26,7 @@ from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.login import admit, login_of
 from backproof.stores.local import LocalStore
 from tests.support.fleets import PLAN, fleet_of
+from tests.support.prefect_fixtures import eventually
 
 LED = {"DATABASE_URL": "{url}", "PORT": "{application_port}"}
 SLEEPS = ("sleep", "60")
@@ -183,3 +187,80 @@ def test_an_administrator_who_may_make_no_logins_is_told_what_to_do(
         admit(under)
     assert raised.value.remedy.startswith("Let nobody make logins there")
     admit(rehearsed(tmp_path / "nothing to run", StagingSpec(before_expose=(("true", "{url}"),))))
+
+
+LEAVES_ONE = """
+import os, sys, time
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(sys.argv[1], "w").write(str(os.getpid()))
+        os.close(writing)
+        time.sleep(600)
+    os._exit(0)
+os.close(writing)
+os.read(reading, 1)
+{then}
+"""
+
+
+def gone(file: Path) -> bool:
+    return not Path(f"/proc/{file.read_text()}").exists()
+
+
+def python(program: str, *arguments: object) -> tuple[str, ...]:
+    return (sys.executable, "-S", "-E", "-c", program, *map(str, arguments))
+
+
+@pytest.mark.parametrize("then", ["", "sys.exit(1)", "time.sleep(600)"])
+def test_what_a_command_leaves_in_a_session_of_its_own_ends_with_it(tmp_path: Path, then: str) -> None:
+    file = tmp_path / "left"
+    command = python(LEAVES_ONE.format(then=then), file)
+    application = staged(tmp_path, StagingSpec(tests=(command,), environment=LED, timeout="5s"))  # type: ignore[arg-type]
+    try:
+        application.run(command)
+    except ApplicationFailed:
+        assert then
+    else:
+        assert not then
+    assert gone(file)
+
+
+def test_what_an_application_leaves_in_a_session_of_its_own_ends_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "left"
+    spec = StagingSpec(start=python(LEAVES_ONE.format(then="time.sleep(600)"), file), environment=LED)
+    with staged(tmp_path, spec).running():
+        eventually(file.exists, what="it leaves one")
+        eventually(lambda: file.read_text() != "", what="its number is written")
+    assert gone(file)
+
+
+def test_of_what_floods_the_beginning_and_the_end_are_kept(tmp_path: Path) -> None:
+    flood = "import sys\nprint('first')\nfor _ in range(60): sys.stdout.write('x' * 10**6)\nprint('last')\nsys.exit(1)"
+    application = staged(tmp_path, StagingSpec(environment=LED))
+    with pytest.raises(ApplicationFailed):
+        application.run(python(flood))
+    (log,) = tmp_path.glob("*.log")
+    printed = log.read_bytes()
+    assert printed.startswith(b"first\n")
+    assert printed.endswith(b"xlast\n")
+    assert b"bytes were printed here and are not kept" in printed
+    assert len(printed) < 9_000_000
+
+
+def test_who_answers_no_http_is_another_application_and_no_mistake_of_ours(tmp_path: Path) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), _Nonsense) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert answer(f"http://127.0.0.1:{server.server_address[1]}/up", elsewhere=False).startswith("no HTTP")
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Nonsense(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.recv(1000)
+        self.request.sendall(b"220 mail.example.org ESMTP\r\n")

@@ -62,10 +62,11 @@ def days(fleet: Fleet, plan: str, count: int, rows: int = 1) -> None:
 
 
 GOLDEN = """\
-Plan   Status   Newest          Proven           Promised     Copies    Size   Usual   Next run (UTC)
-blog   FAILED   7 h 3 min ago   31 h 3 min ago   24 h + 2 h   0 of 2   407 B   407 B   2025-11-08 02:00 daily
-shop   ok       7 h 3 min ago   7 h 3 min ago    24 h + 2 h   2 of 2   407 B   407 B   2025-11-08 02:00 daily
-wiki   FAILED   never           never            24 h + 2 h   0 of 2       –       –   2025-11-08 02:00 daily
+Plan   Status   Newest          Proven           Promised     Copies    Size   Usual   Next run (UTC)           \
+Recovery test
+blog   FAILED   7 h 3 min ago   31 h 3 min ago   24 h + 2 h   0 of 2   407 B   407 B   2025-11-08 02:00 daily   never
+shop   ok       7 h 3 min ago   7 h 3 min ago    24 h + 2 h   2 of 2   407 B   407 B   2025-11-08 02:00 daily   never
+wiki   FAILED   never           never            24 h + 2 h   0 of 2       –       –   2025-11-08 02:00 daily   never
 
 FAILED: the newest proven backup of blog is 31 h 3 min old, and its objective is 24 h. Look at the last runs of \
 blog-backup, or take one now: `backproof backup blog`.

@@ -61,6 +61,13 @@ def test_many_incomplete_ones_hide_neither_the_last_that_counts_nor_that_there_w
     assert found(fleet, TUESDAY + timedelta(days=111)).last == passed
 
 
+def test_a_test_that_would_be_from_the_future_hides_no_missed_quarter(fleet: Fleet) -> None:
+    rehearsed(fleet, TUESDAY)
+    rehearsed(fleet, TUESDAY + timedelta(days=3650))
+    seen = found(fleet, TUESDAY + timedelta(days=101))
+    assert (seen.overdue, seen.last_at) == (True, TUESDAY)
+
+
 def test_a_report_that_nobody_trusted_has_signed_is_no_test(fleet: Fleet, tmp_path: Path) -> None:
     rehearsed(fleet, TUESDAY)
     rehearsed(fleet, TUESDAY + timedelta(days=91), signer=fleet_of(NOWHERE, tmp_path))

@@ -97,6 +97,18 @@ class MySQL:
 
         return host(target, manifest)
 
+    def same_server(self, one: Target, other: Target) -> bool:
+        """By a lock that is held on the one and seen on the other."""
+        from backproof.engines.mysql.same_server import same_server
+
+        return same_server(one, other)
+
+    def is_home(self, target: Target, manifest: Manifest) -> bool:
+        """By the server's own id."""
+        from backproof.engines.mysql.same_server import is_home
+
+        return is_home(target, manifest)
+
     def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         """Create missing accounts, locked, and roles."""
         from backproof.engines.mysql.provide import provide

@@ -120,12 +120,12 @@ def _missing_accounts(connection: Connection, manifest: Manifest) -> Iterator[La
     except pymysql.Error:
         return  # who may not look finds out from what can't be granted
     # A definer that is not on the very server the archive comes from was not there before.
-    for name in wanted(manifest, definers_too=not _is_home(connection, manifest)):
+    for name in wanted(manifest, definers_too=not comes_from(connection, manifest)):
         if _parts(name) not in present:
             yield Lack(kind="role", name=name, remedy=f"{creation(name)}, or --create-missing-roles.")
 
 
-def _is_home(connection: Connection, manifest: Manifest) -> bool:
+def comes_from(connection: Connection, manifest: Manifest) -> bool:
     """Whether the archive comes from this server."""
     found = dict(rows(connection, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid')"))
     recorded = {name: manifest.database.server.get(name) for name in found}

@@ -92,6 +92,18 @@ class PostgreSQL:
 
         return host(target, manifest)
 
+    def same_server(self, one: Target, other: Target) -> bool:
+        """By a lock that is held on the one and seen on the other."""
+        from backproof.engines.postgresql.same_server import same_server
+
+        return same_server(one, other)
+
+    def is_home(self, target: Target, manifest: Manifest) -> bool:
+        """By the identifier of its cluster."""
+        from backproof.engines.postgresql.same_server import is_home
+
+        return is_home(target, manifest)
+
     def provide(self, target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         """Create missing roles and, on scratch, stub tablespaces."""
         from backproof.engines.postgresql.provide import provide
