@@ -57,9 +57,11 @@ def owner(postgres: Target) -> Iterator[str]:
     execute(postgres, f"DROP ROLE {OWNER}")
 
 
-def on_scratch(source: MemorySource, folder: Path, asked: str) -> tuple[object, list[tuple[object, ...]]]:
+def on_scratch(
+    source: MemorySource, folder: Path, asked: str, reachable: bool = False
+) -> tuple[object, list[tuple[object, ...]]]:
     """What a proof does, and the answer to a question afterwards."""
-    with ENGINE.scratch(source.manifest, folder) as target:
+    with ENGINE.scratch(source.manifest, folder, reachable=reachable) as target:
         ENGINE.provide(target, source.manifest, ENGINE.lacks(target, source.manifest))
         assert ENGINE.restore(source, target, jobs=2, keep_order=True) == []
         ENGINE.apply_globals(target, source.manifest)
@@ -68,14 +70,16 @@ def on_scratch(source: MemorySource, folder: Path, asked: str) -> tuple[object, 
         return found, execute(target, asked)
 
 
-def test_a_function_in_a_check_gains_nothing(postgres: Target, fresh_database: FreshDatabase, owner: str) -> None:
+@pytest.mark.parametrize("reachable", [False, True], ids=["proof", "recovery test"])
+def test_a_function_in_a_check_gains_nothing(
+    postgres: Target, fresh_database: FreshDatabase, owner: str, reachable: bool
+) -> None:
     with workspace("hostile") as folder:
         folder.chmod(0o777)
         trace = folder / "trace"
         live = fresh_database(postgres, HOSTILE.format(owner=owner, trace=trace))
-        found, powers = on_scratch(
-            taken(ENGINE, live), folder, f"SELECT rolsuper FROM pg_roles WHERE rolname = '{owner}'"
-        )
+        asked = f"SELECT rolsuper FROM pg_roles WHERE rolname = '{owner}'"
+        found, powers = on_scratch(taken(ENGINE, live), folder, asked, reachable)
         assert found == ()
         assert powers == [(False,)]
         assert not trace.exists()

@@ -11,6 +11,7 @@ import psycopg2.errors
 
 from backproof.engines.postgresql import binaries, database, provide
 from backproof.engines.postgresql.connect import connected, quote_literal
+from backproof.engines.postgresql.powerless import THROWAWAY
 from backproof.engines.postgresql.server import private_server
 from backproof.errors import BackproofError, CannotProve, ConnectionLost, MissingTool, NoSpace, Transient
 from backproof.records import Manifest, Target
@@ -44,7 +45,10 @@ def scratch(
     _check_programs(major, tool_folders)
     # The cluster's own locale matters to nothing, and this one is everywhere.
     port = 0 if reachable else None
-    with private_server(major, folder / "server", tool_folders=tool_folders, locale="C", port=port) as server:
+    named = {"cluster_name": THROWAWAY}
+    with private_server(
+        major, folder / "server", tool_folders=tool_folders, settings=named, locale="C", port=port
+    ) as server:
         target = server.to(DATABASE)
         try:
             _prepare(target, manifest)
