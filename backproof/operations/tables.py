@@ -5,12 +5,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from backproof.archive.reader import ArchiveReader
 from backproof.engines import Beside
 from backproof.errors import AlreadyExists, ConfigurationError, NotFound
 from backproof.fleet import Fleet
+from backproof.operations import parquet
 from backproof.operations.clock import Now, Stopwatch, utc_now
 from backproof.operations.export import refused
 from backproof.operations.good_copy import from_a_good_copy
@@ -76,13 +77,14 @@ def diff(
         backup: an id, ``latest`` or ``latest-proven``.
         table: as a person names it.
         key: columns that say which rows are the same one; the primary key unless said.
-        to: a new file for the rows themselves, mode 0600; ends in ``.csv``.
+        to: a new file for the rows themselves, mode 0600; ends in ``.csv`` or ``.parquet``.
         store: the copy to read; unless said the nearest that is good.
         jobs: connections to load with.
         now: the wall clock.
 
     Raises:
         NotFound, ConfigurationError: there is no such table, or no key; or the file is of another kind.
+        MissingTool: the library for Parquet is not installed.
         AlreadyExists: the file is there.
     """
     if to is not None:
@@ -92,7 +94,7 @@ def diff(
         with watch.phase("compare"):
             counts = beside.counts()
             if to is not None:
-                _write(to, beside.write_rows)
+                _write(to, beside)
         return TableDiff(
             plan=plan,
             backup=archive.manifest.id,
@@ -193,21 +195,28 @@ def room(fleet: Fleet, plan: str, what: str) -> Iterator[Target]:
 
 
 def _check(to: Path) -> None:
-    if to.suffix != ".csv":
-        raise ConfigurationError(f"{to} does not end in .csv", "Rows are written as CSV, and as nothing else.")
+    if to.suffix not in (".csv", parquet.SUFFIX):
+        raise ConfigurationError(
+            f"{to} ends neither in .csv nor in {parquet.SUFFIX}", "Rows are written as CSV or Parquet, by that name."
+        )
+    if to.suffix == parquet.SUFFIX:
+        parquet.require()
     if to.exists() or to.is_symlink():
         raise AlreadyExists(f"{to} exists", "Choose another file; no file is ever overwritten.")
     if not to.parent.is_dir():
         raise NotFound(f"there is no folder {to.parent}", "Make it first.")
 
 
-def _write(to: Path, rows: Callable[[BinaryIO], None]) -> None:
+def _write(to: Path, beside: Beside) -> None:
     """Whole or not at all, for its owner alone."""
     partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            rows(file)
+            if to.suffix == parquet.SUFFIX:
+                parquet.write(beside.columns, beside.write_rows, file)
+            else:
+                beside.write_rows(file)
             file.flush()
             os.fsync(file.fileno())
         os.link(partial, to)

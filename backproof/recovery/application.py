@@ -18,7 +18,7 @@ from backproof.answering import answer
 from backproof.errors import ApplicationFailed, MissingTool
 from backproof.fleet.specs import ApplicationSpec, WatchSpec
 from backproof.records import Target
-from backproof.recovery.journal import Facts
+from backproof.recovery.entries import Facts
 
 _HEALTH_SECONDS = 60
 """How long an application may take to answer after maintenance."""

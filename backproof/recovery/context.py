@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from backproof import catalog
 from backproof.alarms import Message
 from backproof.archive.reader import ArchiveReader
 from backproof.engines import Engine, Progress, no_progress
+from backproof.errors import Obstructed
 from backproof.fleet import Fleet
 from backproof.operations.clock import Now, utc_now
 from backproof.records import Manifest, Record, Target
@@ -64,6 +66,8 @@ class Request(Record):
     """How long it was said to take; None: nothing had been measured."""
     accept_orphans: bool = False
     fire_triggers: bool = False
+    server: str = ""
+    """Where the live database is: what was written down of it is true there alone. Empty: nobody wrote it down."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,32 @@ class Recovery:
         """The live database, and who may replace it."""
         return self.fleet.restorer(self.plan).to(self.request.live)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """No other process is at a recovery of this database, and the journal is as the last one has left it.
+
+        Raises:
+            Busy: another one is.
+            Damaged: nobody can say what was done.
+        """
+        with self.engine.recovery_lock(self.live, sharing(self.fleet, self.plan)[0]):
+            self.journal.refresh()
+            yield
+
+    def require_its_server(self) -> None:
+        """What was done and is left to do was and is on the server that the recovery began on.
+
+        Raises:
+            Obstructed: the fleet names another one by now.
+        """
+        now, then = server_of(self.live), self.request.server
+        if then and now != then:
+            raise Obstructed(
+                f"{self.journal.recovery} was begun on {then}, and the fleet names {now} by now",
+                f"Name {then} in the fleet again to go on; where it is gone for good,"
+                f" `backproof recovery give-up {self.journal.recovery}` ends it.",
+            )
+
     @property
     def beside(self) -> Target:
         """The restored database until it takes its place; in place, the live one."""
@@ -150,6 +180,18 @@ class Recovery:
     def stamp(self) -> datetime:
         """When it was opened."""
         return self.journal.entries[0].at
+
+
+def server_of(target: Target) -> str:
+    """``host:port``, as the fleet writes it."""
+    return f"{target.host}:{target.port}"
+
+
+def sharing(fleet: Fleet, plan: str) -> tuple[str, ...]:
+    """The plans of the same database, sorted: it is recovered once at a time."""
+    mine = fleet.target(plan)
+    others = ((name, fleet.target(name)) for name in sorted(fleet.spec.plans))
+    return tuple(name for name, each in others if (server_of(each), each.database) == (server_of(mine), mine.database))
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:

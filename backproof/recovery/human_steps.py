@@ -5,7 +5,7 @@ from datetime import datetime
 
 from backproof.errors import NotFound
 from backproof.records import Record
-from backproof.recovery.journal import Facts, JournalEntry
+from backproof.recovery.entries import Facts, JournalEntry
 
 HUMAN = "human"
 """The step of a journal under which it stands what people have done."""

@@ -9,7 +9,7 @@ from backproof.engines import Engine
 from backproof.errors import RestoreFailed
 from backproof.fleet import Fleet
 from backproof.records import Target
-from backproof.recovery.journal import Facts
+from backproof.recovery.entries import Facts
 
 _NAMED_AT_MOST = 8
 

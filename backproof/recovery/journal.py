@@ -7,17 +7,13 @@ written after all of it has.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
 from threading import Lock
-from typing import Literal
-
-from pydantic import Field, JsonValue
 
 from backproof.archive.signing import Signer
-from backproof.errors import AlreadyExists, BackproofError, Busy, Damaged, NotFound
+from backproof.errors import AlreadyExists, BackproofError, Busy, NotFound
 from backproof.operations.clock import Now
-from backproof.records import Record
-from backproof.recovery.naming import EntryName, What, entry_key, parse_entry, prefix
+from backproof.recovery.entries import Facts, JournalEntry, gathered, listed, require_whole
+from backproof.recovery.naming import EntryName, What, entry_key, prefix
 from backproof.stores import Store
 
 WHOLE = "recovery"
@@ -25,29 +21,6 @@ WHOLE = "recovery"
 
 ROLLBACK = "rollback"
 """The step whose ``begun`` says that a recovery is being taken back, and why."""
-
-_DOCUMENT_BYTES = 64 * 1024 * 1024
-
-Facts = dict[str, JsonValue]
-
-
-class JournalEntry(Record):
-    """One thing that happened in a recovery."""
-
-    format: Literal[1] = 1
-    plan: str
-    recovery: str
-    number: int
-    """From 0, without gaps."""
-    step: str
-    what: What
-    at: datetime
-    facts: Facts = Field(default_factory=dict)
-
-    @property
-    def name(self) -> EntryName:
-        """Where it lies."""
-        return EntryName(self.plan, self.recovery, self.number, self.step, self.what)
 
 
 class Journal:
@@ -96,6 +69,25 @@ class Journal:
         """Whether it is being taken back, and has not ended since."""
         return self.closed is None and any(map(_begins, self._entries))
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the application was told to stop, and not to go on since."""
+        ends = ("maintenance-on", "maintenance-off")
+        last = next((each for each in reversed(self._entries) if each.step.endswith(ends)), None)
+        return last is not None and (last.step.endswith("-on") or last.what != "done")
+
+    def refresh(self) -> None:
+        """Take up what others have written since it was read: somebody may have thought about a question for long.
+
+        For whoever holds the recovery's lock, and so is the only one who writes.
+
+        Raises:
+            Damaged: as ``find``.
+        """
+        found = gathered(self._places, self._signer, f"{prefix(self.plan)}{self.recovery}.", self._entries)
+        require_whole(self.recovery, found)
+        self._entries = found.of(self.recovery)
+
     def last(self, step: str, what: What) -> JournalEntry | None:
         """The newest entry of a step that says so."""
         return next((each for each in reversed(self._entries) if (each.step, each.what) == (step, what)), None)
@@ -117,7 +109,7 @@ class Journal:
             entry = JournalEntry(
                 plan=first.plan,
                 recovery=first.recovery,
-                number=len(self._entries),
+                number=self._entries[-1].number + 1,
                 step=step,
                 what=what,
                 at=self._now(),
@@ -132,7 +124,7 @@ class Journal:
         others, elsewhere = self._places[1:], set[EntryName]()
         for place in others:
             with suppress(BackproofError):
-                elsewhere |= set(_listed(place, self.plan))
+                elsewhere |= set(listed(place, prefix(self.plan)))
         for entry in self._entries:
             for place in others if entry.name not in elsewhere else ():
                 try:
@@ -190,24 +182,13 @@ def journals(places: Sequence[Store], signer: Signer, plan: str, now: Now) -> tu
     Raises:
         BackproofError: no place could be asked.
     """
-    found: dict[str, dict[int, JournalEntry]] = {}
-    refused: list[tuple[str, BackproofError]] = []
-    for place in places:
-        try:
-            for name in _listed(place, plan):
-                entries = found.setdefault(name.recovery, {})
-                if name.number not in entries and (entry := _read(place, signer, name)):
-                    entries[name.number] = entry
-        except BackproofError as error:
-            refused.append((place.name, error))
-    if len(refused) == len(places):
-        raise refused[0][1]
+    found = gathered(places, signer, prefix(plan))
     whole = [
-        Journal(places, signer, [entries[number] for number in sorted(entries)], now)
-        for _, entries in sorted(found.items(), reverse=True)
-        if 0 in entries
+        Journal(places, signer, entries, now)
+        for recovery in sorted({name.recovery for name in found.entries}, reverse=True)
+        if (entries := found.of(recovery))[0].number == 0
     ]
-    return whole, [f"{name} could not be asked for recoveries: {error.fact}" for name, error in refused]
+    return whole, found.doubts()
 
 
 def find(places: Sequence[Store], signer: Signer, plan: str, recovery: str, now: Now) -> Journal:
@@ -215,31 +196,14 @@ def find(places: Sequence[Store], signer: Signer, plan: str, recovery: str, now:
 
     Raises:
         NotFound: no place has it.
-        Damaged: entries of it are missing, so that nobody can say what was done.
+        Damaged: entries of it are missing or can't be trusted, so that nobody can say what was done.
     """
-    known, doubts = journals(places, signer, plan, now)
-    journal = next((each for each in known if each.recovery == recovery), None)
-    if journal is None:
+    found = gathered(places, signer, prefix(plan))
+    doubts = found.doubts()
+    entries = found.of(recovery)
+    if not entries or entries[0].number != 0:
         told = f" ({'; '.join(doubts)})" if doubts else ""
-        names = ", ".join(each.recovery for each in known[:5]) or "none"
-        raise NotFound(f"plan {plan} has no recovery {recovery}{told}", f"There are: {names}.")
-    if [entry.number for entry in journal.entries] != list(range(len(journal.entries))):
-        raise Damaged(
-            f"the journal of {recovery} has gaps{' (' + '; '.join(doubts) + ')' if doubts else ''}",
-            "Resume it where it was begun, or when all stores of the plan can be reached.",
-        )
-    return journal
-
-
-def _listed(place: Store, plan: str) -> list[EntryName]:
-    small = (stored.key for stored in place.list(prefix(plan)) if stored.length <= _DOCUMENT_BYTES)
-    return [name for name in map(parse_entry, small) if name is not None]
-
-
-def _read(place: Store, signer: Signer, name: EntryName) -> JournalEntry | None:
-    """An entry, or None where nobody we trust has written it, or it lies in a place that is not its own."""
-    try:
-        entry = signer.verify(b"".join(place.read(entry_key(name))), JournalEntry)
-    except Damaged:
-        return None
-    return entry if entry.name == name else None
+        known = sorted({name.recovery for name in found.entries}, reverse=True)[:5]
+        raise NotFound(f"plan {plan} has no recovery {recovery}{told}", f"There are: {', '.join(known) or 'none'}.")
+    require_whole(recovery, found)
+    return Journal(places, signer, entries, now)

@@ -2,9 +2,9 @@
 
 from contextlib import ExitStack
 
-from backproof.errors import BackproofError, Busy
+from backproof.errors import BackproofError, Busy, Damaged
 from backproof.recovery.context import Recovery
-from backproof.recovery.journal import Facts, JournalEntry
+from backproof.recovery.entries import Facts, JournalEntry
 
 
 def note(recovery: Recovery, step: str, facts: Facts) -> JournalEntry:
@@ -16,12 +16,14 @@ def note(recovery: Recovery, step: str, facts: Facts) -> JournalEntry:
     name = recovery.journal.recovery
     with ExitStack() as stack:
         try:
-            stack.enter_context(recovery.engine.recovery_lock(recovery.live, recovery.plan))
+            stack.enter_context(recovery.alone())
         except Busy as error:
             raise Busy(
                 f"{name} is being carried out: {error.fact}",
                 "Note it once that has ended; `tick --at` takes the moment at which it was done.",
             ) from None
+        except Damaged:
+            raise
         except BackproofError:
-            pass  # without its server, nobody can be at it
+            recovery.journal.refresh()  # without its server, nobody can be at it
         return recovery.journal.write(step, "noted", facts)

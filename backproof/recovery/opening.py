@@ -1,16 +1,18 @@
 """What a recovery would do, shown before anything is decided; and its beginning."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from backproof import catalog
-from backproof.errors import ConfigurationError, NotFound, Obstructed
+from backproof.errors import BackproofError, Busy, ConfigurationError, NotFound, Obstructed
 from backproof.fleet import Fleet
 from backproof.records import Backup, Manifest, Obstacle, Target
-from backproof.recovery.context import Mode, Recovery, Request, Surroundings, places
-from backproof.recovery.journal import WHOLE, JournalEntry, journals, opened
+from backproof.recovery.context import Mode, Recovery, Request, Surroundings, places, server_of, sharing
+from backproof.recovery.entries import JournalEntry
+from backproof.recovery.journal import WHOLE, journals, opened
 from backproof.recovery.measured import expected
 from backproof.recovery.naming import recovery_id
 from backproof.selection import LATEST, select
@@ -124,7 +126,8 @@ def begin(
         more: what else ``Request`` knows: tables, and how to go about them.
 
     Raises:
-        Obstructed: another recovery of the plan has not ended.
+        Obstructed: another recovery of the plan, or of its database, has not ended.
+        Busy: another process is at one.
         ConfigurationError: no reason is given.
     """
     if not reason.strip():
@@ -134,13 +137,7 @@ def begin(
             "in place, the live database is dropped, and without a safety backup it is gone",
             "Leave --no-safety-backup out, or swap.",
         )
-    where = places(fleet, proposal.plan, around.local)
-    taken = _require_alone(fleet, proposal.plan, around)
-    at = named = around.now()
-    while recovery_id(named) in taken:  # ids have the grain of a second
-        named += timedelta(seconds=1)
-    stamp = f"{named:%Y%m%d_%H%M%S}"
-    request = Request(
+    asked = Request(
         plan=proposal.plan,
         backup=proposal.backup.id,
         stores=proposal.stores,
@@ -149,8 +146,9 @@ def begin(
         by=" ".join(by.split()),
         live=proposal.live.database,
         lost=proposal.lost,
-        beside=_named(proposal.live.database, "recovered", stamp),
-        aside=_named(proposal.live.database, "before", stamp),
+        beside="",
+        aside="",
+        server=server_of(proposal.live),
         accepted=tuple(accepted),
         no_safety_backup=no_safety_backup,
         create_missing_roles=create_missing_roles,
@@ -158,8 +156,48 @@ def begin(
         expected_seconds=None if proposal.expected is None else round(proposal.expected.total_seconds(), 3),
         **more,
     )
+    try:
+        with fleet.engine(proposal.plan).recovery_lock(proposal.live, sharing(fleet, proposal.plan)[0]):
+            return _begun(fleet, asked, proposal.live, around)
+    except Busy:
+        _require_alone(fleet, proposal.plan, around)  # where it is known by its name, that is told
+        raise
+
+
+def require_unreadable(fleet: Fleet, proposal: Proposal) -> None:
+    """Nothing but a live database that can't be read is a reason to do without a backup of it.
+
+    Raises:
+        ConfigurationError: it can be read.
+    """
+    if proposal.lost:
+        return
+    engine, live = fleet.engine(proposal.plan), fleet.target(proposal.plan)
+    try:
+        findings = engine.findings(live, fleet.tool_folders)
+    except BackproofError:
+        return
+    if all(each.status != "failed" for each in findings):
+        raise ConfigurationError(
+            f"{live.database} can be read, and so be backed up before it is replaced", "Leave --no-safety-backup out."
+        )
+
+
+def _begun(fleet: Fleet, asked: Request, live: Target, around: Surroundings) -> Recovery:
+    taken, engine = _require_alone(fleet, asked.plan, around), fleet.engine(asked.plan)
+    at = named = around.now()
+    while True:  # ids have the grain of a second, and what is there is never taken for what a recovery has made
+        stamp = f"{named:%Y%m%d_%H%M%S}"
+        request = asked.model_copy(
+            update={"beside": _named(asked.live, "recovered", stamp), "aside": _named(asked.live, "before", stamp)}
+        )
+        if recovery_id(named) not in taken and not any(
+            engine.exists(live.to(name)) for name in (request.beside, request.aside)
+        ):
+            break
+        named += timedelta(seconds=1)
     first = JournalEntry(
-        plan=proposal.plan,
+        plan=asked.plan,
         recovery=recovery_id(named),
         number=0,
         step=WHOLE,
@@ -167,19 +205,25 @@ def begin(
         at=at,
         facts=request.model_dump(mode="json"),
     )
+    where = places(fleet, asked.plan, around.local)
     return Recovery(fleet, opened(where, fleet.signer, first, around.now), around)
 
 
 def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> set[str]:
-    """The ids of the plan's recoveries, all of which have ended."""
-    known, _ = journals(places(fleet, plan, around.local), fleet.signer, plan, around.now)
-    if under_way := [each for each in known if each.closed is None]:
-        name = under_way[0].recovery
-        raise Obstructed(
-            f"{name} of plan {plan} has not ended",
-            f"Go on with it: backproof recover --resume {name}; or take it back: backproof rollback {name}.",
-        )
-    return {each.recovery for each in known}
+    """The ids of recoveries of the plan's database, all of which have ended."""
+    ids: set[str] = set()
+    for each in sharing(fleet, plan):
+        known, doubts = journals(places(fleet, each, around.local), fleet.signer, each, around.now)
+        for doubt in doubts:
+            around.say(f"{doubt}; a recovery that has not ended may not be known here")
+        if under_way := [journal for journal in known if journal.closed is None]:
+            name = under_way[0].recovery
+            raise Obstructed(
+                f"{name} of plan {each} has not ended",
+                f"Go on with it: backproof recover --resume {name}; or take it back: backproof rollback {name}.",
+            )
+        ids |= {journal.recovery for journal in known}
+    return ids
 
 
 def _warnings(fleet: Fleet, plan: str, mode: Mode) -> list[str]:
@@ -197,5 +241,9 @@ _NAME_BYTES = 63
 
 def _named(live: str, what: str, stamp: str) -> str:
     ending = f"_{what}_{stamp}"
-    kept = live.encode()[: _NAME_BYTES - len(ending)].decode(errors="ignore")
-    return f"{kept}{ending}"
+    if len(live.encode()) + len(ending) <= _NAME_BYTES:
+        return f"{live}{ending}"
+    # Of two long names that begin alike each has its own.
+    mark = hashlib.sha256(live.encode()).hexdigest()[:6]
+    kept = live.encode()[: _NAME_BYTES - len(ending) - len(mark) - 1].decode(errors="ignore")
+    return f"{kept}_{mark}{ending}"

@@ -8,8 +8,9 @@ from backproof.errors import AlreadyExists, BackproofError
 from backproof.fleet.specs import RecoveryTimesSpec
 from backproof.records import Manifest, Record, Timing
 from backproof.recovery.context import Mode, Recovery, Request
+from backproof.recovery.entries import Facts, JournalEntry
 from backproof.recovery.human_steps import HumanSteps, read
-from backproof.recovery.journal import WHOLE, Facts, Journal, JournalEntry
+from backproof.recovery.journal import WHOLE, Journal
 from backproof.recovery.naming import report_key
 
 _SMALL, _MEDIUM = 10**9, 10**10

@@ -8,8 +8,9 @@ from backproof.errors import NotFound, RestoreFailed
 from backproof.operations.good_copy import from_a_good_copy
 from backproof.operations.restore import filled
 from backproof.recovery.context import Recovery
+from backproof.recovery.entries import Facts
 from backproof.recovery.inspecting import inspect
-from backproof.recovery.journal import ROLLBACK, Facts
+from backproof.recovery.journal import ROLLBACK
 from backproof.recovery.sealing import proven, safety, sealed_when_free
 from backproof.recovery.steps import Group, Step, planned_exchange
 from backproof.recovery.tables import BACK
@@ -22,17 +23,24 @@ def is_live_changed(recovery: Recovery) -> bool:
 
 
 def back_safety(recovery: Recovery) -> Facts:
-    """What users have written since is sealed before it goes."""
+    """What users have written since is sealed before it goes; what stays beside is theirs, too."""
     return safety(recovery) if _used(recovery) else _UNUSED
+
+
+def back_proven_safety(recovery: Recovery) -> Facts:
+    """What users have written since is about to be dropped: sealed and proven first, also where nothing was before."""
+    return _sealed_and_proven(recovery, None) if _used(recovery) else _UNUSED
 
 
 def back_keep(recovery: Recovery) -> Facts:
     """What users have written since, which is set aside by now, is sealed and proven: after they are served again."""
-    if not _used(recovery):
-        return _UNUSED
+    return _sealed_and_proven(recovery, recovery.request.beside) if _used(recovery) else _UNUSED
+
+
+def _sealed_and_proven(recovery: Recovery, database: str | None) -> Facts:
     facts = recovery.journal.facts("back-safety", "noted")
     if not facts:
-        sealed = sealed_when_free(recovery, recovery.request.beside)
+        sealed = sealed_when_free(recovery, database)
         facts = {"backup": sealed.manifest.id, "store": sealed.store}
         recovery.journal.write("back-safety", "noted", facts)
     return {**facts, **proven(recovery, str(facts["backup"]), str(facts["store"]))}
@@ -80,7 +88,8 @@ def back_restore(recovery: Recovery) -> Facts:
     facts = recovery.journal.facts("safety")
     if facts.get("backup") is None:
         if recovery.request.lost:
-            recovery.engine.drop(recovery.live)
+            if recovery.journal.last("restore", "begun"):  # what is there is ours
+                recovery.engine.drop(recovery.live)
             return {"live": "there was none"}
         raise NotFound(
             f"there is no safety backup of {recovery.request.live}: {facts.get('why not')}",
@@ -89,6 +98,9 @@ def back_restore(recovery: Recovery) -> Facts:
 
     def use(archive: ArchiveReader, _: str) -> Facts:
         engine, live = recovery.engine, recovery.live
+        if _used(recovery):
+            for __ in archive.gzip():  # all of it is good, or what users work with stays
+                pass
         engine.drop(live)
         with filled(engine, live, archive.manifest):
             engine.restore(archive, live, recovery.around.jobs or 1, progress=recovery.around.progress)
@@ -155,6 +167,7 @@ def _groups(*listed: Step) -> Sequence[Group]:
 
 
 _SAFETY = Step("back-safety", "seal what was written since", back_safety, tries=5)
+_PROVEN = Step("back-safety", "seal and prove what was written since", back_proven_safety, tries=5)
 _KEEP = Step("back-safety", "seal and prove what was written since", back_keep, tries=3, settled=True)
 # An application that does not obey is no reason to leave it with the wrong database.
 _ON = Step("back-maintenance-on", "maintenance on", back_on, settled=True)
@@ -168,15 +181,15 @@ SWAP_BACK = _groups(
     _ON, Step("back-exchange", "swap back", back_exchange, tries=5), _VERIFY, _OFF, _HEALTHY, _CLEAN, _NOTIFY, _KEEP
 )
 RESTORE_BACK = _groups(
-    _SAFETY,
     _ON,
+    _PROVEN,
     Step("back-restore", "restore the safety backup", back_restore, tries=5),
     _VERIFY,
     _OFF,
     _HEALTHY,
     _NOTIFY,
 )
-TABLES_BACK = _groups(_SAFETY, _ON, BACK, _VERIFY, _OFF, _HEALTHY, _NOTIFY)
+TABLES_BACK = _groups(_ON, _SAFETY, BACK, _VERIFY, _OFF, _HEALTHY, _NOTIFY)
 
 
 def rollback_steps(recovery: Recovery) -> Sequence[Group]:

@@ -18,9 +18,11 @@ from backproof import subprocesses
 from backproof.alarms import Message, moment
 from backproof.errors import BackproofError, Obstructed, Transient
 from backproof.recovery.context import Recovery
-from backproof.recovery.journal import ROLLBACK, WHOLE, Facts
+from backproof.recovery.entries import Facts
+from backproof.recovery.journal import ROLLBACK, WHOLE
 from backproof.recovery.rollback import is_live_changed, rollback_steps
 from backproof.recovery.steps import Group, Step
+from backproof.recovery.way_back import require_way_back
 from backproof.recovery.ways import way
 
 Result = Literal["recovered", "rolled back", "nothing changed", "rollback failed"]
@@ -51,9 +53,12 @@ def carry_out(recovery: Recovery, run_step: RunStep | None = None) -> Outcome:
 
     Raises:
         Busy: another process is at a recovery of this plan.
+        Obstructed: the fleet names another server than the one it began on.
         BackproofError: a journal entry could not be written: nothing was done since the last one.
     """
-    with recovery.engine.recovery_lock(recovery.live, recovery.plan):
+    if recovery.journal.closed is None:
+        recovery.require_its_server()
+    with recovery.alone():
         perform_step = run_step or perform
         recovery.journal.spread()
         if (closed := recovery.journal.closed) is not None:
@@ -72,22 +77,29 @@ def _ended(recovery: Recovery, outcome: Outcome, run_step: RunStep) -> Outcome:
     after = [group for group in way(recovery) if group[0].settled]
     if outcome.result != "recovered" or all(recovery.journal.last(group[0].name, "done") for group in after):
         return outcome
+    recovery.require_its_server()
     return _close(recovery, Outcome("recovered", problems=tuple(_all(recovery, after, run_step))))
 
 
 def take_back(recovery: Recovery, why: str, by: str, run_step: RunStep | None = None) -> Outcome:
-    """Take a recovery back that has ended, or that was interrupted.
+    """Take a recovery back that has ended, or that was interrupted. One that was taken back is left as it is.
 
     Raises:
         Busy: another process is at a recovery of this plan.
+        Obstructed: there is no way back; nothing was changed, and what there is instead is told.
     """
     if recovery.request.mode == "salvage":
         raise Obstructed(
             "rows that were put back are not taken away again",
             f"The journal of {recovery.journal.recovery} says how many came into which table; delete them by hand.",
         )
-    with recovery.engine.recovery_lock(recovery.live, recovery.plan):
-        later = recovery.journal.closed is not None
+    recovery.require_its_server()
+    with recovery.alone():
+        closed = recovery.journal.closed
+        if closed is not None and closed.facts.get("result") != "recovered":
+            return _outcome(closed.facts)
+        if later := closed is not None:
+            require_way_back(recovery)
         if not recovery.journal.rolling_back:
             recovery.journal.write(ROLLBACK, "begun", {"why": why, "by": by, "later": later})
         return _taken_back(recovery, run_step or perform)

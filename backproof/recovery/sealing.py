@@ -11,7 +11,7 @@ from backproof.operations.copy import copy
 from backproof.operations.prove import prove
 from backproof.operations.seal import Sealed, seal
 from backproof.recovery.context import Recovery
-from backproof.recovery.journal import Facts
+from backproof.recovery.entries import Facts
 
 PATIENCE = timedelta(hours=1)
 """So long a backup that is under way is waited for."""

@@ -34,6 +34,11 @@ def remains(recovery: Recovery) -> Remains:
         raise NotFound(f"nothing of {made.recovery} is set aside", "There is nothing to discard.")
     step = "keep" if made.result == "recovered" else "back-safety"
     backup = recovery.journal.facts(step).get("backup")
+    if backup is not None and _is_gone(recovery, str(backup)):
+        raise Obstructed(
+            f"no store has {backup} any more, the backup of {made.set_aside}",
+            f"It is all that is left of it. Where nobody needs it, drop {made.set_aside} by hand.",
+        )
     proven = backup is not None and catalog.find(recovery.fleet, recovery.plan, str(backup))[0][0].proven_at
     if not proven:
         raise Obstructed(
@@ -50,8 +55,25 @@ def remains(recovery: Recovery) -> Remains:
     )
 
 
+def _is_gone(recovery: Recovery, backup: str) -> bool:
+    try:
+        catalog.find(recovery.fleet, recovery.plan, backup)
+    except NotFound:
+        return True
+    return False
+
+
 def discard(recovery: Recovery, what: Remains) -> None:
-    """Remove it."""
-    recovery.journal.write("discard", "begun", {"database": what.database, "backup": what.safety_backup})
-    recovery.engine.drop(recovery.live.to(what.database))
-    recovery.journal.write("discard", "done", {"database": what.database})
+    """Remove it, where it still is what was shown.
+
+    Raises:
+        Busy: a process is at the recovery, such as one that takes it back.
+        Obstructed, NotFound: as ``remains``; or it is another database by now.
+    """
+    recovery.require_its_server()
+    with recovery.alone():
+        if remains(recovery).database != what.database:
+            raise Obstructed(f"{what.database} is not what is set aside any more", "Ask again.")
+        recovery.journal.write("discard", "begun", {"database": what.database, "backup": what.safety_backup})
+        recovery.engine.drop(recovery.live.to(what.database))
+        recovery.journal.write("discard", "done", {"database": what.database})

@@ -18,8 +18,8 @@ from backproof.operations.preflight import worded
 from backproof.operations.restore import filled, require
 from backproof.records import Exchange, Obstacle
 from backproof.recovery.context import Recovery
+from backproof.recovery.entries import Facts
 from backproof.recovery.inspecting import inspect
-from backproof.recovery.journal import Facts
 from backproof.recovery.sealing import wait_for_backups
 
 Work = Callable[[Recovery], Facts]
@@ -145,6 +145,21 @@ def restore(recovery: Recovery) -> Facts:
     return {"database": target.database, "left out": list(left_out), "plain bytes": archive.manifest.plain_bytes}
 
 
+def nobody_there(recovery: Recovery) -> Facts:
+    """Where there was no live database, one that somebody has made since is theirs.
+
+    Raises:
+        Obstructed: there is one.
+    """
+    request = recovery.request
+    if request.lost and recovery.engine.exists(recovery.live):
+        raise Obstructed(
+            f"there was no database {request.live} when {recovery.journal.recovery} began, and there is one now",
+            "Find out whose it is. To set it aside, begin another recovery.",
+        )
+    return {}
+
+
 def inspection(recovery: Recovery) -> Facts:
     """The inventory, the rows, the plan's checks, the application's commands; on the restored database."""
     engine, archive, target = recovery.engine, recovery.archive(), recovery.beside
@@ -172,6 +187,7 @@ def maintenance_off(recovery: Recovery) -> Facts:
 
 def plan_exchange(recovery: Recovery) -> Facts:
     """What the exchange has to know, also after a crash."""
+    nobody_there(recovery)
     unobstructed(recovery)
     request = recovery.request
     planned = recovery.engine.plan_exchange(recovery.live, request.beside, request.aside, recovery.archive())

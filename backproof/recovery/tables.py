@@ -15,7 +15,7 @@ from backproof.operations.tables import salvage as put_back
 from backproof.records import Orphans, ReplacedTables
 from backproof.recovery import sealing, steps
 from backproof.recovery.context import Recovery
-from backproof.recovery.journal import Facts
+from backproof.recovery.entries import Facts
 from backproof.recovery.steps import Group, Step
 
 

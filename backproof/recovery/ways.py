@@ -17,6 +17,7 @@ from backproof.recovery.steps import (
     drop,
     exchange,
     inspection,
+    nobody_there,
     plan_exchange,
     restore,
 )
@@ -46,7 +47,7 @@ IN_PLACE: Sequence[Group] = (
     (ON,),
     (Step("safety", "seal and prove a safety backup", proven_safety, live=True, tries=5),),
     (Step("drop", "drop the live database", drop, live=True),),
-    (Step("restore", "restore in its place", restore, live=True, tries=5),),
+    (Step("restore", "restore in its place", restore, nobody_there, live=True, tries=5),),
     (Step("inspect", "inspect what was restored", inspection, live=True, tries=2),),
     (TRIAL,),
     (OFF,),

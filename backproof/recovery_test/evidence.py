@@ -9,8 +9,9 @@ from backproof import catalog
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
 from backproof.recovery.context import Request, places
+from backproof.recovery.entries import Facts
 from backproof.recovery.human_steps import read as people_of
-from backproof.recovery.journal import WHOLE, Facts, Journal, journals
+from backproof.recovery.journal import WHOLE, Journal, journals
 from backproof.recovery.naming import is_report, report_key
 from backproof.recovery_test.context import Rehearsal
 from backproof.recovery_test.record import Cited

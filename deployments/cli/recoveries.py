@@ -155,6 +155,36 @@ def discard_command(session: Session, recovery_id: str, plan: str | None, yes: b
     session.answer(document, lambda: speaking.say(said))
 
 
+@recovery_command.command("give-up", short_help="End one that can neither be gone on with nor taken back.")
+@click.argument("recovery_id", metavar="ID")
+@click.option("--plan", metavar="PLAN", help="Whose recovery it is; looked for unless said.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; it stands in the report.")
+@click.option("--by", metavar="NAME", help="Who you are; else the name you are logged in with.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_session
+def give_up_command(
+    session: Session, recovery_id: str, plan: str | None, reason: str, by: str | None, yes: bool
+) -> None:
+    """Write down that the recovery ID is over, so that another may begin: its server or its safety backup is gone.
+
+    Changes no database, and leaves the application as it is. First try `recover --resume`, and `rollback`.
+    """
+    from backproof.recovery.giving_up import give_up, left
+
+    _, recovery = found(session, plan, recovery_id)
+    live = recovery.request.live
+    speaking.note(f"Nothing is changed on the server: {live} stays as it is, and so does the application.")
+    if not yes:
+        confirm(live, "left as it is")
+    result = give_up(recovery, " ".join(reason.split()), by or user())
+    _renew(recovery)
+    names = left(recovery)
+    for name in names:
+        speaking.warn(f"{name} is left there: look into it before you drop it by hand")
+    document = {"given_up": {"recovery": recovery_id, "result": result, "left": list(names)}}
+    session.answer(document, lambda: speaking.say(f"{recovery_id} is given up: {result}."))
+
+
 def _renew(recovery: "Recovery") -> None:
     from backproof.recovery.report import renew
 

@@ -73,7 +73,7 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
         raise click.UsageError("Missing option '--reason': say why; it stands in the report.")
     mode = recovering_tables.mode(asked)
     fleet = session.fleet(plan)
-    from backproof.recovery.opening import begin, propose
+    from backproof.recovery.opening import begin, propose, require_unreadable
 
     proposal = propose(fleet, plan, datetime.now(UTC), asked["backup"], asked["before"], asked["store"], mode=mode)
     if asked["tables"]:
@@ -83,6 +83,8 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
     if asked["show"]:
         session.answer({"proposal": proposal_document(proposal)}, lambda: None)
         return exits.DONE
+    if asked["no_safety_backup"] and not asked["tables"]:
+        require_unreadable(fleet, proposal)
     if not asked["yes"]:
         confirm(proposal.live.database, "replaced")
     with surroundings_of(session, fleet, plan, asked["jobs"], proposal.manifest.plain_bytes) as around:
@@ -135,7 +137,8 @@ def rollback_command(
         speaking.note(since if closed is None else f"{since} in {chosen.request.live}; it is kept.")
         if not yes:
             confirm(chosen.request.live, "taken back")
-        outcome = take_back(chosen, " ".join(reason.split()), by or user())
+        why = " ".join(reason.split())
+        outcome = _waiting_if_stopped(chosen, lambda: take_back(chosen, why, by or user()))
         return _ended(session, chosen, outcome, "rolled back")
 
 
@@ -151,7 +154,24 @@ def _resume(session: Session, plan: str | None, recovery_id: str, jobs: int | No
 def _carried_out(session: Session, recovery: "Recovery") -> int:
     from backproof.recovery.run import carry_out
 
-    return _ended(session, recovery, carry_out(recovery), "recovered")
+    return _ended(session, recovery, _waiting_if_stopped(recovery, lambda: carry_out(recovery)), "recovered")
+
+
+def _waiting_if_stopped(recovery: "Recovery", work: "Callable[[], Outcome]") -> "Outcome":
+    """Whoever interrupts it hears in which state the application is left."""
+    from backproof.errors import Busy
+
+    try:
+        return work()
+    except Busy:
+        raise
+    except BaseException:
+        name, stopped = recovery.journal.recovery, recovery.journal.stopped
+        state = "THE APPLICATION IS IN MAINTENANCE until then" if stopped else "the application is not in maintenance"
+        if recovery.journal.closed is None:
+            ways = f"`backproof recover --resume {name}` or `backproof rollback {name}`"
+            speaking.warn(f"{name} waits for {ways}; {state}")
+        raise
 
 
 def _ended(session: Session, recovery: "Recovery", outcome: "Outcome", wanted: str) -> int:

@@ -6,7 +6,7 @@ from deployments.cli import speaking
 from deployments.cli.wording import moment, several, size, span
 
 if TYPE_CHECKING:
-    from backproof.recovery.journal import JournalEntry
+    from backproof.recovery.entries import JournalEntry
     from backproof.recovery.opening import Proposal
     from backproof.recovery.report import RecoveryReport
 
@@ -65,6 +65,8 @@ def already(recovery: str, plan: str, closed: "JournalEntry") -> str:
         return f"{recovery} succeeded at {ended}. What failed after that, if anything, is tried again."
     if closed.facts["result"] == "rolled back":
         return f"{recovery} was taken back at {ended}, and what was live before it is live: {why} {another}"
+    if closed.facts["result"] == "rollback failed":
+        return f"{recovery} was given up at {ended}, and what is live may be anything: {why} {another}"
     return f"{recovery} ended at {ended} and changed nothing: {why} {another}"
 
 

@@ -35,7 +35,11 @@ jobs_option = click.option(
 @table_option
 @key_option
 @click.option(
-    "--to", "path", type=click.Path(path_type=Path), metavar="FILE", help="The rows too, into this .csv file."
+    "--to",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The rows too, as .csv or .parquet.",
 )
 @store_option
 @jobs_option

@@ -6,7 +6,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner, Result
 
+from backproof.recovery import run as running
+from backproof.recovery.context import Recovery
 from backproof.recovery.report import RecoveryReport
+from backproof.recovery.run import perform as running_perform
+from backproof.recovery.steps import Step
 from deployments.cli import main
 from tests.support.documents import check_keys, example
 from tests.support.engine_harness import POSTGRESQL
@@ -108,3 +112,47 @@ def test_one_that_succeeded_has_nothing_left_to_go_on_with(run: Run, live: Live)
     name = json.loads(run("--json", "recover", PLAN, "--reason", "why not", "--yes").stdout)["recovery"]["recovery"]
     again = run("recover", "--resume", name)
     assert (again.exit_code, "succeeded at" in again.stderr) == (0, True)
+
+
+def test_whoever_interrupts_it_hears_that_the_application_is_stopped(
+    run: Run, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: tuple[str, ...] = ("recover", PLAN, "--reason", "why not", "--yes")
+    for step, said in (("safety", "is not in maintenance"), ("maintenance-on", "IS IN MAINTENANCE")):
+        with monkeypatch.context() as patch:
+            patch.setattr(running, "perform", _interrupted_after(step))
+            stopped = run(*arguments)
+        assert (stopped.exit_code, said in stopped.stderr) == (130, True)
+        name = json.loads(run("--json", "recovery", "list", PLAN).stdout)["recoveries"][0]["recovery"]
+        arguments = ("recover", "--resume", name)
+        assert " ".join(arguments) in stopped.stderr
+    assert run(*arguments).exit_code == 0
+    assert live.run("SELECT count(*) FROM child") == [(200,)]
+    assert live.application.told[-1] == "off"
+
+
+def _interrupted_after(name: str) -> Callable[[Recovery, Step], None]:
+    def perform(recovery: Recovery, step: Step) -> None:
+        running_perform(recovery, step)
+        if step.name == name:
+            raise KeyboardInterrupt
+
+    return perform
+
+
+def test_a_database_that_can_be_read_is_backed_up_first(run: Run, live: Live) -> None:
+    refused = run("recover", PLAN, "--reason", "why not", "--no-safety-backup", "no time", "--yes")
+    assert (refused.exit_code, "can be read" in refused.stderr) == (1, True)
+    assert json.loads(run("--json", "recovery", "list", PLAN).stdout)["recoveries"] == []
+
+
+def test_one_that_is_given_up_makes_room_for_another(run: Run, live: Live) -> None:
+    recovery = live.begin()
+    name = recovery.journal.recovery
+    assert run("recover", PLAN, "--reason", "why not", "--yes").exit_code == 1
+    given_up = run("--json", "recovery", "give-up", name, "--reason", "not needed", "--yes")
+    check_keys(json.loads(given_up.stdout), example("recovery give-up"))
+    assert json.loads(given_up.stdout)["given_up"] == {"recovery": name, "result": "nothing changed", "left": []}
+    again = run("recover", "--resume", name)
+    assert (again.exit_code, "begins another" in again.stderr) == (1, True)
+    assert run("recover", PLAN, "--reason", "why not", "--yes").exit_code == 0

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from backproof.errors import AlreadyExists, ConfigurationError, NotFound, Obstructed, Permanent
@@ -87,6 +88,21 @@ def test_odd_values_are_told_apart_and_written_as_they_are(live: Live, tmp_path:
     assert (before[1], before[4].lower()[-6:], before[5]) == ("backup", "00ff27", "1.50")
     assert (after[1], after[4], after[5]) == ("live", "", "1.51")
     assert '"missing","backup","","null",' in to.read_text(), "an empty text is no NULL"
+    _expect_the_same_in_parquet(live, to, tmp_path / "odd.parquet")
+
+
+def _expect_the_same_in_parquet(live: Live, as_csv: Path, to: Path) -> None:
+    compared(live, "odd", to=to)
+    assert stat.S_IMODE(to.stat().st_mode) == 0o600
+    with as_csv.open(newline="") as file:
+        heading, *rows = list(csv.reader(file))
+    table = pyarrow.parquet.read_table(to)
+    assert table.column_names == ["difference", "of", *(f"{each}_" if each == "of" else each for each in heading[2:])]
+    found = [[*row.values()] for row in table.to_pylist()]
+    assert [[value or "" for value in row] for row in found] == rows
+    empty = next(row for row in found if row[0] == "missing")
+    assert empty[2] == "", "an empty text is no NULL"
+    assert any(value is None for row in found for value in row)
 
 
 def test_a_key_is_asked_for_where_there_is_none_and_one_that_is_none_is_refused(live: Live) -> None:
@@ -112,8 +128,8 @@ def test_a_table_that_is_not_there_is_told(live: Live, tmp_path: Path) -> None:
     (tmp_path / "there.csv").touch()
     with pytest.raises(AlreadyExists):
         compared(live, "child", to=tmp_path / "there.csv")
-    with pytest.raises(ConfigurationError, match="CSV"):
-        compared(live, "child", to=tmp_path / "rows.parquet")
+    with pytest.raises(ConfigurationError, match="CSV or Parquet"):
+        compared(live, "child", to=tmp_path / "rows.xlsx")
 
 
 def test_columns_that_came_or_went_are_told_and_the_rest_is_compared(live: Live) -> None:

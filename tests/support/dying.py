@@ -33,7 +33,8 @@ from backproof.operations.restore import restore
 from backproof.operations.seal import seal
 from backproof.recovery import journal
 from backproof.recovery.context import Mode, Recovery, Surroundings, places, surroundings
-from backproof.recovery.journal import JournalEntry, journals
+from backproof.recovery.entries import JournalEntry
+from backproof.recovery.journal import journals
 from backproof.recovery.opening import begin, propose
 from backproof.recovery.run import Outcome, carry_out
 from backproof.stores import Store

@@ -92,10 +92,10 @@ class World:
 
     def live(self, **plan: Any) -> "Live":
         """A new live database, equal to the backup."""
-        name = f"live_{os.getpid()}_{next(_numbers)}"
+        name = plan.pop("name", None) or f"live_{os.getpid()}_{next(_numbers)}"
         description = json.loads(json.dumps(self.description))
         description["databases"]["shop-db"]["name"] = name
-        folder = self.folder / name
+        folder = self.folder / f"live_{next(_numbers)}"
         for store in description["stores"].values():  # of its own: what is told of recoveries lies there too
             own = folder / Path(store["path"]).name
             shutil.copytree(store["path"], own)
@@ -162,9 +162,9 @@ class Live:
 
     def begin(self, **asked: Any) -> Recovery:
         """A recovery of the backup, written down."""
-        mode = asked.pop("mode", "swap")
+        mode, plan = asked.pop("mode", "swap"), asked.pop("plan", PLAN)
         backup = asked.pop("backup", self.world.backup)
-        proposal = propose(self.fleet, PLAN, datetime.now(UTC), backup, mode=mode)
+        proposal = replace(propose(self.fleet, PLAN, datetime.now(UTC), backup, mode=mode), plan=plan)
         return begin(self.fleet, proposal, self.around, reason="a test", by="tester", **asked)
 
     def recover(self, **asked: Any) -> tuple[Recovery, Outcome]:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backproof.errors import NotFound
+from backproof.recovery.entries import Facts, JournalEntry
 from backproof.recovery.human_steps import HUMAN, SCENARIOS, naming, read, ticking
-from backproof.recovery.journal import Facts, JournalEntry
 
 AT = datetime(2025, 11, 7, 14, 15, tzinfo=UTC)
 
