@@ -18,7 +18,8 @@ from backproof.operations.copy import copy
 from backproof.operations.seal import seal
 from backproof.records import Target
 from backproof.recovery.context import Request, Surroundings
-from backproof.recovery.journal import WHOLE, Journal, JournalEntry, opened
+from backproof.recovery.entries import JournalEntry
+from backproof.recovery.journal import WHOLE, Journal, opened
 from backproof.recovery.naming import recovery_id
 from backproof.recovery_test import production
 from backproof.recovery_test.context import Rehearsal
