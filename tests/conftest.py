@@ -46,6 +46,8 @@ LONGEST = (
     "integration/test_main_job_killed.py",
     "integration/test_postgresql_restore.py",
     "flows/test_alerts.py",
+    "integration/test_recovery_without_prefect.py",
+    "integration/test_recovery_failing.py",
     "integration/test_private_prefect.py",
     "ui/test_by_clicking.py",
     "integration/test_prune_killed.py",

@@ -6,6 +6,7 @@ from a page of known address.
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,7 +46,9 @@ class Ui:
         self.asked: list[str] = []
         self.deployment = ""
         """Address of the deployment that was found last."""
-        self._form = ""
+        self._form_is_open: Callable[[], bool] = lambda: False
+        self._open_again: Callable[[], None] = lambda: None
+        """A form that was drawn away by a page that loaded once more."""
         self._filled: dict[str, Callable[[], bool]] = {}
         """What was filled in by title, to be seen to again where a form was drawn anew."""
         self._unanswered: set[Request] = set()
@@ -85,8 +88,30 @@ class Ui:
             self._click(custom, self._submit_button)
 
         self._filled = {}
+        self._form_is_open = lambda: "/run?" in self.page.url and self._submit_button.is_visible()
         self._arrive(go, self._form_is_open)
-        self._form = self.page.url
+        form = self.page.url
+        self._open_again = lambda: self.goto(form)
+
+    def open_approval(self) -> Locator:
+        """Of a run that waits for one, and whose page it is.
+
+        Returns:
+            A dialog, with what is approved and a form.
+        """
+        run, dialog = self.page.url, self.page.get_by_role("dialog")
+        resume = self.page.get_by_role("button", name="Resume", exact=True)
+        inputs = dialog.locator(".schema-form-property").first
+
+        def go() -> None:
+            self.goto(run)
+            self._click(resume, inputs)
+
+        self._filled = {}
+        self._form_is_open = lambda: self._submit_button.is_visible() and inputs.is_visible()
+        self._open_again = go
+        self._arrive(go, self._form_is_open)
+        return dialog
 
     def field(self, title: str) -> Locator:
         """One parameter of a form, with title, description and what is filled in."""
@@ -123,6 +148,22 @@ class Ui:
             self._click(self.page.locator(f'a[href*="/runs/flow-run/{run}"]').first, self.page.locator(".state-badge"))
 
         self._arrive(go, lambda: f"/runs/flow-run/{run}" in self.page.url)
+
+    def approve(self) -> None:
+        """Hand in the form of a run that waits. SQLite refuses it at times: a person clicks again."""
+
+        def handed_in() -> bool:
+            if not self._is_filled_in():
+                return False
+            with self.page.expect_response(lambda answer: answer.url.endswith("/resume")) as answered:
+                self._submit_button.click(timeout=SOON_MILLISECONDS)
+            if answered.value.status == 503:
+                return False
+            assert answered.value.ok, answered.value.text()
+            assert answered.value.json()["status"] == "ACCEPT", answered.value.text()
+            return True
+
+        self._until(handed_in, "the form is handed in")
 
     def submit_in_vain(self, said: str) -> None:
         """The form, which is refused with these words."""
@@ -188,24 +229,34 @@ class Ui:
 
     def artifact(self, key: str) -> Locator:
         """Its card on a run's page."""
-        return self.page.get_by_role("link").filter(has=self.page.get_by_text(key, exact=True)).first
+        return self._cards(key).first
 
-    def open_artifact(self, key: str) -> Locator:
+    def open_artifact(self, key: str, says: str = "") -> Locator:
         """From a run's page.
+
+        Args:
+            key: of one, or of several, as a run leaves where it goes on after a while.
+            says: which of these.
 
         Returns:
             Its text.
         """
-        run = self.page.url
+        run, turns = self.page.url, itertools.count()
 
         def go() -> None:
             self.goto(run)
             self._click(self.page.get_by_role("listitem").filter(has_text="Artifacts").first, self.artifact(key))
-            self.artifact(key).click(timeout=SOON_MILLISECONDS)
+            cards = self._cards(key)
+            cards.nth(next(turns) % cards.count()).click(timeout=SOON_MILLISECONDS)
             self.page.wait_for_url("**/artifacts/artifact/**", timeout=SOON_MILLISECONDS)
+            if says:
+                self.page.get_by_text(says).first.wait_for(timeout=SOON_MILLISECONDS)
 
         self._arrive(go, lambda: "/artifacts/artifact/" in self.page.url)
         return self.page.locator("body")
+
+    def _cards(self, key: str) -> Locator:
+        return self.page.get_by_role("link").filter(has=self.page.get_by_text(key, exact=True))
 
     def goto(self, url: str) -> None:
         """Load a page, all of it."""
@@ -221,16 +272,13 @@ class Ui:
     def _submit_button(self) -> Locator:
         return self.page.get_by_role("button", name="Submit")
 
-    def _form_is_open(self) -> bool:
-        return "/run?" in self.page.url and self._submit_button.is_visible()
-
     def _fill(self, title: str, filled: Callable[[], bool]) -> None:
         self._filled[title] = filled
         self._until(self._is_filled_in, f"{title} is filled in")
 
     def _is_filled_in(self) -> bool:
         if not self._form_is_open():
-            self.goto(self._form)
+            self._open_again()
         # Looked at twice: a form that is drawn anew loses what was filled in before.
         return all(filled() for filled in 2 * list(self._filled.values()))
 

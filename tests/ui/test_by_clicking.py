@@ -23,7 +23,7 @@ from deployments.servers.prefect import PrefectServer
 from tasks import words
 from tests.support.fleets import described
 from tests.support.pages import Ui, browser
-from tests.support.postgres_fixtures import databases
+from tests.support.postgres_fixtures import databases, execute
 from tests.support.workers import worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -135,10 +135,7 @@ def test_a_plan_s_deployment_says_what_it_does_and_its_form_is_filled_in(site: S
 
 
 def test_a_recovery_test_is_started_by_clicking_and_its_report_is_pulled(site: Site, ui: Ui, tmp_path: Path) -> None:
-    newest, *_ = catalog.backups(site.fleet, "clicked-orders")
-    if "clicked-far" not in [each.store for each in newest.copies]:
-        copy(site.fleet, "clicked-orders", newest.id, "clicked-near", "clicked-far")
-    assert prove(site.fleet, "clicked-orders", newest.id, "clicked-far").verdict == "passed"
+    newest = _proven(site)
     ui.find_deployment("clicked-orders-recovery-test")
     said = ui.page.get_by_role("tabpanel")
     ui.open_tab("Description", ui.page.get_by_text("How a run ends."))
@@ -149,7 +146,7 @@ def test_a_recovery_test_is_started_by_clicking_and_its_report_is_pulled(site: S
     ui.submit()
     ui.wait_for("Degraded")  # without an application not all of it can be run, and that is no pass
     article = ui.open_artifact("clicked-orders-recovery-test")
-    for text in ("recovery test incomplete", newest.id, "Documentation accurate", "of the runbook were executed"):
+    for text in ("recovery test incomplete", newest, "Documentation accurate", "of the runbook were executed"):
         expect(article).to_contain_text(text)
     (tmp_path / "fleet.yaml").write_text(written(site.fleet.spec))
     asked = [
@@ -166,6 +163,47 @@ def test_a_recovery_test_is_started_by_clicking_and_its_report_is_pulled(site: S
     assert pulled.exit_code == 0, pulled.output
     [page] = tmp_path.rglob("*.html")
     assert "recovery-test_" in page.read_text()
+
+
+def test_a_recovery_is_started_approved_and_read_by_clicking(site: Site, ui: Ui) -> None:
+    backup, live = _proven(site), site.fleet.target("clicked-orders")
+    execute(live, "DELETE FROM customers WHERE id > 7")
+    ui.find_deployment(f"{FLEET}.recovery")
+    ui.open_form()
+    ui.pick("Plan", "clicked-orders")
+    ui.write("Reason", "customers were deleted")
+    ui.submit()
+    ui.wait_for("Paused")
+    form = ui.open_approval()
+    for text in (f"{live.database} would be replaced", backup, "would be lost"):
+        expect(form).to_contain_text(text)
+    ui.write("Name of the database that is replaced", live.database)
+    ui.pick("Replace it?", "yes")
+    ui.write("Who you are", "the person on duty")
+    assert execute(live, "SELECT count(*) FROM customers") == [(7,)], "nothing is done before"
+    ui.approve()
+    ui.wait_for("Completed")
+    assert execute(live, "SELECT count(*) FROM customers") == [(500,)]
+    article = ui.open_artifact("clicked-orders-recovery", says="clicked-orders is recovered")
+    for text in (
+        "clicked-orders is recovered",
+        "customers were deleted",
+        "the person on duty",
+        f"{live.database}_before",
+    ):
+        expect(article).to_contain_text(text)
+    aside = execute(live, f"SELECT datname::text FROM pg_database WHERE datname LIKE '{live.database}\\_before%'")
+    for (name,) in aside:
+        site.fleet.engine("clicked-orders").drop(live.to(name))
+
+
+def _proven(site: Site) -> str:
+    """The newest backup of the plan, proven by its copy."""
+    newest, *_ = catalog.backups(site.fleet, "clicked-orders")
+    if "clicked-far" not in [each.store for each in newest.copies if each.manifest]:
+        copy(site.fleet, "clicked-orders", newest.id, "clicked-near", "clicked-far")
+    assert prove(site.fleet, "clicked-orders", newest.id, "clicked-far").verdict == "passed"
+    return newest.id
 
 
 def _described(target: Target, home: Path) -> dict[str, Any]:
