@@ -208,7 +208,12 @@ def launch(
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
     process = _spawn(folder, listening, life, _settings(folder, url, secret) | settings)
     server = PrefectServer(process.pid, processes.started(process.pid) or "", url, secret)
-    _write(folder / "server.json", json.dumps(asdict(server)))
+    try:
+        _write(folder / "server.json", json.dumps(asdict(server)))
+    except OSError:  # nobody would know of it
+        process.kill()
+        process.wait()
+        raise
     return process, server
 
 

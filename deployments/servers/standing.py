@@ -14,8 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,13 +78,19 @@ class Part:
         now = time.monotonic()
         if self.process is None:
             if now >= self.again_at:
-                self.process, self.started_at = self.start(), now
+                try:
+                    self.process, self.started_at = self.start(), now
+                except OSError as error:  # a full disk, as a rule
+                    self._later(now, f"could not be started: {error.strerror or error}")
         elif (status := self.process.poll()) is not None:
             if now - self.started_at > HEALTHY_AFTER_SECONDS:
                 self.pause_seconds = FIRST_PAUSE_SECONDS
-            self.say(f"the {self.name} ended with status {status}; it is started again in {self.pause_seconds:.0f} s")
-            self.process, self.again_at = None, now + self.pause_seconds
-            self.pause_seconds = min(self.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+            self._later(now, f"ended with status {status}")
+
+    def _later(self, now: float, why: str) -> None:
+        self.say(f"the {self.name} {why}; it is started again in {self.pause_seconds:.0f} s")
+        self.process, self.again_at = None, now + self.pause_seconds
+        self.pause_seconds = min(self.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
 
     def ask_to_end(self) -> None:
         """Once: asked a second time, Prefect's worker kills its runs."""
@@ -112,13 +118,15 @@ def stand(wish: Wish, say: Callable[[str], None], ready: Callable[[prefect.Prefe
 
     Raises:
         AlreadyExists: they run already.
-        ConfigurationError: the port is taken.
+        ConfigurationError: the port is taken, or the folder can't be written to.
     """
-    wish.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _only_one(wish.folder)
+    with _writing(wish.folder):
+        wish.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = _only_one(wish.folder)
     try:
         with _listening(wish.port) as listening:
-            _write_record(wish.folder)
+            with _writing(wish.folder):
+                _write_record(wish.folder)
             server = Part("Prefect server", lambda: _start_server(wish, listening), say)
             worker = Part("worker", lambda: _start_worker(wish), say)
             try:
@@ -167,12 +175,11 @@ def environment_for_runs(environment: Mapping[str, str], fleet_file: Path) -> di
 
 
 def _run(wish: Wish, server: Part, worker: Part, ready: Callable[[prefect.PrefectServer], None]) -> None:
-    server.look()
-    standing = prefect.recorded(wish.folder)
     told = False
     while True:
         server.look()
-        if not told and standing and standing.answers():
+        standing = None if told or server.process is None else prefect.recorded(wish.folder)
+        if standing and standing.pid == getattr(server.process, "pid", None) and standing.answers():
             told = True
             ready(standing)
         if told:
@@ -236,6 +243,17 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         raise ConfigurationError(
             f"cannot listen on port {port}: {error.strerror}", "Name another with --port; 0 takes any that is free."
+        ) from None
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"`backproof up` can't write to {folder}: {error.strerror or error}",
+            "Make room there and let us write, or name another folder in XDG_STATE_HOME.",
         ) from None
 
 

@@ -1,5 +1,6 @@
 """``backproof up`` and ``down``: supervised, private, stopped cleanly; secrets of the fleet are in its blocks alone."""
 
+import errno
 import json
 import os
 import signal
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from backproof.errors import ConfigurationError
 from deployments.servers import processes, standing
-from deployments.servers.standing import Part, environment_for_runs
+from deployments.servers.standing import Part, Wish, environment_for_runs, stand
 from tests.support.documents import check_keys, example
 from tests.support.fleets import key
 from tests.support.prefect_fixtures import eventually, text_of
@@ -221,6 +223,30 @@ def test_who_keeps_dying_is_started_again_later_each_time(monkeypatch: pytest.Mo
         now[0] += 0.1
     pauses = [later - earlier for earlier, later in pairwise(started)]
     assert [round(pause) for pause in pauses] == [1, 2, 4, 8, 16, 32]
+
+
+def test_who_can_not_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, said = [1000.0], list[str]()
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def start() -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    part = Part("Prefect server", start, said.append)
+    for _ in range(30):
+        part.look()
+        now[0] += 0.1
+    assert said == [
+        f"the Prefect server could not be started: No space left on device; it is started again in {pause} s"
+        for pause in (1, 2)
+    ]
+
+
+def test_a_folder_that_can_not_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wish = Wish(tmp_path / "file" / "up", 0, None, "pool", 1, {}, 0.0)
+    with pytest.raises(ConfigurationError, match=r"can't write to .*: Not a directory"):
+        stand(wish, print, print)
 
 
 def test_runs_inherit_what_is_no_secret_of_the_fleet(tmp_path: Path) -> None:

@@ -48,9 +48,10 @@ def main(folder: Path) -> None:
             _grow(fleet)
             with browser(demo.ui_url) as ui:
                 _under_way(ui, folder, relay, _held_after(fleet))
-                for _ in range(2):
-                    _grow(fleet)
-                    _finished(run := _started())
+                _grow(fleet)
+                _finished(_started())
+                _grow(fleet)
+                _finished(run := _started("demo.backup"))
                 _done(ui, folder, run)
                 if ui.outside:
                     raise RuntimeError(f"the pages asked somebody else: {ui.outside[0]}")
@@ -126,12 +127,12 @@ def _take(ui: Ui, folder: Path, name: str, height: int) -> None:
     ui.page.set_viewport_size({"width": 1280, "height": 2000})  # a list of artifacts draws only what is in sight
 
 
-def _started() -> UUID:
+def _started(deployment: str = f"{PLAN}-backup") -> UUID:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name(f"backup/{PLAN}-backup")
-        return client.create_flow_run_from_deployment(deployment.id).id
+        found = client.read_deployment_by_name(f"backup/{deployment}")
+        return client.create_flow_run_from_deployment(found.id, parameters={"plan": PLAN}).id
 
 
 def _finished(run: UUID) -> None:
