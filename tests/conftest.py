@@ -37,6 +37,8 @@ LONGEST = (
     "integration/test_demo.py",
     "integration/test_standing.py",
     "integration/test_recovery.py",
+    "integration/test_recovery_test.py",
+    "integration/test_recovery_attacked.py",
     "flows/test_apply.py",
     "integration/test_large_data.py",
     "integration/test_command.py",

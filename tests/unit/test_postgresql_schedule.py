@@ -168,6 +168,16 @@ def test_a_foreign_key_is_not_brought_before_what_it_may_stand_on() -> None:
     ]
 
 
+def test_what_names_no_table_keeps_its_place_and_no_foreign_key_passes_it() -> None:
+    empty = _entry("gone", "INDEX", "")
+    assert _planned(empty) == [["INDEX public.gone"]]
+    assert _planned(empty, PRIMARY, FIRST_LINK) == [
+        ["CONSTRAINT public.t t_pkey"],
+        ["INDEX public.gone"],
+        ["FK CONSTRAINT public.t t_u"],
+    ]
+
+
 def test_the_table_with_most_to_do_begins() -> None:
     (stage,) = stages(entries((INDEX + PRIMARY + FIRST_LINK).encode()), {}, {"public.t": 6, "public.u": 9})
     assert [(step.entries[0].key, step.weight) for step in stage.steps] == [

@@ -60,8 +60,10 @@ def stages(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str
     for step in steps:
         kind = step.entries[0].kind
         movable = movable and kind not in _CALLED
-        links_movable = links_movable and kind in _BUILD | _PASSED | {_LINK}
-        builds = kind in _BUILD and movable and not late & {("MATERIALIZED VIEW", name) for name in step.tables}
+        known = bool(step.tables)
+        links_movable = links_movable and (kind in _PASSED or (known and kind in {*_BUILD, _LINK}))
+        is_of_a_later_view = bool(late & {("MATERIALIZED VIEW", name) for name in step.tables})
+        builds = known and kind in _BUILD and movable and not is_of_a_later_view
         if builds or (kind == _LINK and links_movable):
             first.append(step)
         elif kind == "EVENT TRIGGER" or _OF_AN_EVENT_TRIGGER.search(step.entries[0].text):
