@@ -17,9 +17,8 @@ from backproof.recovery.report import report
 from backproof.recovery.run import carry_out, perform, take_back
 from backproof.recovery.setting_aside import discard, remains
 from backproof.recovery.steps import Step
-from tests.support.engine_harness import HARNESSES
 from tests.support.fleets import PLAN
-from tests.support.recovering import Live, World, steps_done, world
+from tests.support.recovering import Live, World, on_each_engine, steps_done
 
 DAMAGES = {
     "rows deleted": "DELETE FROM child WHERE id > 100",
@@ -28,15 +27,7 @@ DAMAGES = {
 }
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(harness, harness.servers[0]) for harness in HARNESSES],
-    ids=lambda pair: pair[0].engine,
-)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    harness, server = request.param
-    with world(harness, request.getfixturevalue(server), tmp_path_factory.mktemp("recovery")) as made:
-        yield made
+made = on_each_engine()
 
 
 @pytest.fixture

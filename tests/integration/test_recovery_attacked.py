@@ -16,23 +16,15 @@ from backproof.recovery.run import carry_out, perform, take_back
 from backproof.recovery.setting_aside import discard, remains
 from backproof.recovery.steps import Step
 from backproof.recovery.way_back import require_way_back
-from tests.support.engine_harness import HARNESSES, POSTGRESQL
+from tests.support.engine_harness import POSTGRESQL
 from tests.support.fleets import PLAN, built
-from tests.support.recovering import Live, World, world
+from tests.support.recovering import Live, World, on_each_engine
 
 NEAR: dict[str, Any] = {"verify_on": "server", "stores": ["near"]}
 ONE_ENGINE = pytest.mark.parametrize("made", [(POSTGRESQL, "postgres15")], ids=["postgresql"], indirect=True)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(harness, harness.servers[0]) for harness in HARNESSES],
-    ids=lambda pair: pair[0].engine,
-)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    harness, server = request.param
-    with world(harness, request.getfixturevalue(server), tmp_path_factory.mktemp("recovery")) as made:
-        yield made
+made = on_each_engine()
 
 
 @pytest.fixture

@@ -11,24 +11,15 @@ from backproof.errors import BackproofError, NotFound
 from backproof.operations.seal import seal
 from backproof.recovery import application
 from backproof.recovery.run import Outcome, take_back
-from tests.support.engine_harness import HARNESSES
 from tests.support.fleets import PLAN
-from tests.support.recovering import Live, World, world
+from tests.support.recovering import Live, World, on_each_engine
 
 NEAR: dict[str, Any] = {"verify_on": "server", "stores": ["near"]}
 NOBODY = "http://127.0.0.1:9/up"
 """Where nobody answers."""
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(harness, harness.servers[0]) for harness in HARNESSES],
-    ids=lambda pair: pair[0].engine,
-)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    harness, server = request.param
-    with world(harness, request.getfixturevalue(server), tmp_path_factory.mktemp("failing")) as made:
-        yield made
+made = on_each_engine()
 
 
 class Damaged:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine_harness import HARNESSES
 from tests.support.fleets import PLAN
 from tests.support.killing import CHECKOUT
 from tests.support.prefect_fixtures import eventually
-from tests.support.recovering import Live, World, world
+from tests.support.recovering import Live, World, on_each_engine
 
 
 @dataclass
@@ -66,15 +65,7 @@ class Shop:
             buyer.join()
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(harness, harness.servers[0]) for harness in HARNESSES],
-    ids=lambda pair: pair[0].engine,
-)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    harness, server = request.param
-    with world(harness, request.getfixturevalue(server), tmp_path_factory.mktemp("recovery")) as made:
-        yield made
+made = on_each_engine()
 
 
 def _asking(path: str) -> list[str]:

@@ -1,7 +1,7 @@
 """kill -9 anywhere in a recovery: another process goes on to its end, and destroys nothing twice."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
@@ -9,10 +9,9 @@ import pytest
 from backproof.recovery.context import places
 from backproof.recovery.journal import Journal, journals
 from tests.support.dying import run_recovery, state_of
-from tests.support.engine_harness import HARNESSES
 from tests.support.fleets import PLAN
 from tests.support.killing import Dying, Moment
-from tests.support.recovering import Live, World, world
+from tests.support.recovering import Live, World, on_each_engine
 from tests.support.server_log import ServerLog
 
 MOMENTS = int(os.environ.get("BACKPROOF_RECOVERY_MOMENTS", "1"))
@@ -26,15 +25,7 @@ WAYS = [("swap", "recovered"), ("in-place", "recovered"), ("tables", "recovered"
 Entry = tuple[str, str, str]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(harness, harness.servers[0]) for harness in HARNESSES],
-    ids=lambda pair: pair[0].engine,
-)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    harness, server = request.param
-    with world(harness, request.getfixturevalue(server), tmp_path_factory.mktemp("recovery")) as made:
-        yield made
+made = on_each_engine()
 
 
 @pytest.mark.timeout(4 * 3600 if EVERY_ENTRY else 300)

@@ -30,7 +30,7 @@ from backproof.stores.local import LocalStore
 from deployments.servers.seaweedfs import S3Server
 from tests.support import fleets, postgres_fixtures
 from tests.support.committed import prove
-from tests.support.engine_harness import HARNESSES, POSTGRESQL
+from tests.support.engine_harness import POSTGRESQL, WORLDS
 from tests.support.fleets import PLAN
 from tests.support.prefect_fixtures import eventually
 from tests.support.rehearsing import (
@@ -42,16 +42,12 @@ from tests.support.rehearsing import (
     a_recovery,
     asks,
     is_told,
+    on_postgresql,
     rehearsed,
 )
 from tests.support.s3_fixtures import REGIONS
 
 NEVER_STARTED = [sys.executable, "-S", "-E", "-c", "open('started', 'w')"]
-
-
-WORLDS = [(harness, harness.servers[0]) for harness in HARNESSES]
-on_postgresql = pytest.mark.parametrize("made", [world for world in WORLDS if world[0] is POSTGRESQL], indirect=True)
-"""For what says nothing of the kind of database."""
 
 
 @pytest.fixture(scope="module", params=WORLDS, ids=lambda pair: pair[0].engine)

@@ -15,13 +15,9 @@ from backproof.recovery_test.record import RecoveryTest
 from backproof.recovery_test.run import carry_out
 from deployments.servers.seaweedfs import S3Server
 from tests.support import fleets
-from tests.support.engine_harness import HARNESSES, POSTGRESQL
+from tests.support.engine_harness import POSTGRESQL, WORLDS
 from tests.support.fleets import PLAN
-from tests.support.rehearsing import Rehearsed, all_work, rehearsed
-
-WORLDS = [(harness, harness.servers[0]) for harness in HARNESSES]
-on_postgresql = pytest.mark.parametrize("made", [world for world in WORLDS if world[0] is POSTGRESQL], indirect=True)
-"""For what says nothing of the kind of database."""
+from tests.support.rehearsing import Rehearsed, all_work, on_postgresql, rehearsed
 
 
 @pytest.fixture(scope="module", params=WORLDS, ids=lambda pair: pair[0].engine)

@@ -11,24 +11,15 @@ import pytest
 from backproof.errors import AlreadyExists, ConfigurationError, NotFound, Obstructed, Permanent
 from backproof.operations.tables import diff, salvage
 from backproof.records import RowCounts
-from tests.support.engine_harness import HARNESSES, MYSQL
+from tests.support.engine_harness import MYSQL
 from tests.support.fleets import PLAN
-from tests.support.recovering import Live, World, world
+from tests.support.recovering import Live, World, on_each_engine
 from tests.support.tables_zoo import TABLES
 
 ODD = 'it\'s "odd", \\ %s \t'
 
 
-@pytest.fixture(
-    scope="module",
-    params=[(harness, harness.servers[0]) for harness in HARNESSES],
-    ids=lambda pair: pair[0].engine,
-)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    harness, server = request.param
-    folder = tmp_path_factory.mktemp("tables")
-    with world(harness, request.getfixturevalue(server), folder, TABLES[harness.engine]) as made:
-        yield made
+made = on_each_engine(TABLES)
 
 
 @pytest.fixture(scope="module")

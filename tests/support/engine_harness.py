@@ -71,3 +71,6 @@ MYSQL = Harness(
 )
 
 HARNESSES = (POSTGRESQL, MYSQL)
+
+WORLDS = tuple((harness, harness.servers[0]) for harness in HARNESSES)
+"""Each engine, and the fixture of the server on which it is tried where one is enough."""

@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from backproof.alarms import Message
 from backproof.errors import BackproofError
@@ -25,7 +27,7 @@ from backproof.recovery.journal import find
 from backproof.recovery.opening import begin, propose
 from backproof.recovery.run import Outcome, carry_out
 from backproof.stores.local import LocalStore
-from tests.support.engine_harness import Harness
+from tests.support.engine_harness import WORLDS, Harness
 from tests.support.fleets import PLAN, built, described
 from tests.support.round_trip import taken
 
@@ -178,6 +180,23 @@ class Live:
         where = places(self.fleet, PLAN, surroundings.local)
         journal = find(where, self.fleet.signer, PLAN, recovery, surroundings.now)
         return Recovery(self.fleet, journal, surroundings)
+
+
+def on_each_engine(code: Mapping[str, str] | None = None) -> Any:
+    """The fixture of a test file: one world an engine, for all its tests.
+
+    Args:
+        code: by engine, what else is in the live database.
+    """
+
+    @pytest.fixture(scope="module", params=WORLDS, ids=lambda pair: pair[0].engine)
+    def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+        harness, server = request.param
+        more = [code[harness.engine]] if code else []
+        with world(harness, request.getfixturevalue(server), tmp_path_factory.mktemp("recovery"), *more) as made:
+            yield made
+
+    return made
 
 
 @contextmanager

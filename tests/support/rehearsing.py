@@ -12,6 +12,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import pytest
+
 from backproof.alarms import Message
 from backproof.fleet import Fleet
 from backproof.operations.copy import copy
@@ -29,7 +31,7 @@ from backproof.runbook import Answer, Run
 from backproof.stores import Store
 from backproof.stores.local import LocalStore
 from deployments.servers.seaweedfs import S3Server
-from tests.support.engine_harness import Harness
+from tests.support.engine_harness import POSTGRESQL, WORLDS, Harness
 from tests.support.fleets import PLAN, built, described
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
 
@@ -42,6 +44,9 @@ _ASKS = (
     "url = 'http://127.0.0.1:' + os.environ['PORT'] + '/orders'; "
     "sys.exit(0 if urllib.request.urlopen(url).read() == sys.argv[1].encode() else 1)"
 )
+
+on_postgresql = pytest.mark.parametrize("made", [world for world in WORLDS if world[0] is POSTGRESQL], indirect=True)
+"""For what says nothing of the kind of database."""
 
 
 def asks(orders: int) -> list[str]:

@@ -75,6 +75,8 @@ def test_a_recovery_without_an_end_has_no_time() -> None:
         ({"orders": "100%"}, {"orders": 0}, {"orders": 0}, ["pass"]),
         ({"orders": "100%"}, {"orders": 0}, {"orders": 7}, ["pass"]),
         ({"orders": "100%"}, {"orders": 7}, {"orders": 1}, ["pass"]),
+        ({"orders": "100%"}, {"orders": 7}, {"orders": 14}, ["pass"]),
+        ({"orders": "100%"}, {"orders": 7}, {"orders": 15}, ["fail"]),
         ({"orders": "99%"}, {"orders": 0}, {"orders": 7}, ["fail"]),
         ({"orders": "100%"}, {"orders": 7}, {"orders": 0}, ["fail"]),
         ({"orders": "100%"}, {"orders": 0}, {}, ["fail"]),
