@@ -93,6 +93,11 @@ def gathered(places: Sequence[Store], signer: Signer, below: str, known: Sequenc
 
 
 def require_whole(recovery: str, found: Gathered) -> None:
+    """Of a recovery's entries none is missing, and none that could be one of them is damaged.
+
+    Raises:
+        Damaged: nobody can say what was done.
+    """
     numbers = {entry.number for entry in found.of(recovery)}
     following = max(numbers) + 1
     strange = [name for name in found.strange if name.recovery == recovery and name.number not in numbers]
@@ -112,6 +117,7 @@ def require_whole(recovery: str, found: Gathered) -> None:
 
 
 def listed(place: Store, below: str) -> list[EntryName]:
+    """The names of a place's entries whose key begins so, of those that are small enough to be some."""
     small = (stored.key for stored in place.list(below) if stored.length <= _DOCUMENT_BYTES)
     return [name for name in map(parse_entry, small) if name is not None]
 

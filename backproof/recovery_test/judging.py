@@ -71,7 +71,7 @@ def _status(production: int, found: int, share: float, few: int) -> Status:
     """Where neither has a row, one that a plan calls critical shows nothing: that has to be borne by name."""
     if production > 0 and found == 0:
         return "fail"
-    if share == 1:
+    if production == 0 and share == 1:
         return "pass"
     if abs(found - production) > max(share * production, float(few)):
         return "fail"
