@@ -1,15 +1,7 @@
 """Sizes, durations and rates in words, the same in logs, artifacts and on a terminal."""
 
-
-def size(count: float) -> str:
-    """``0 bytes``, ``999 bytes``, ``1.0 kB``, ``342.1 MB``: powers of a thousand, as disks are sold."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 999.95:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1000:.1f} TB"
+from backproof.words import rate as rate
+from backproof.words import size as size
 
 
 def duration(seconds: float) -> str:
@@ -20,8 +12,3 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def rate(count: int | None, seconds: float) -> str:
-    """``90.2 MB/s``; empty where there is nothing to measure."""
-    return f"{size(count / seconds)}/s" if count and seconds > 0 else ""

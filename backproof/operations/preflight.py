@@ -12,6 +12,7 @@ from backproof.errors import BackproofError, Damaged, Permanent, Transient
 from backproof.findings import failed
 from backproof.fleet import Fleet
 from backproof.records import Finding, Manifest
+from backproof.words import size
 
 STORE_SHARE = 1.2
 """Of the last archive's size: room for a database that grows from one backup to the next."""
@@ -140,16 +141,11 @@ def scratch_room(fleet: Fleet, plan: str, live_bytes: int | None) -> Iterable[Fi
         yield Finding(
             check="scratch folder",
             status="warning",
-            found=f"{folder}: {worded(free)} free, a proof needs {worded(needed)}",
+            found=f"{folder}: {size(free)} free, a proof needs {size(needed)}",
             remedy="Make room, or name a larger folder as scratch_folder in the fleet.",
         )
     else:
-        yield Finding(check="scratch folder", status="ok", found=f"{folder}: {worded(free)} free")
-
-
-def worded(size: int) -> str:
-    """Bytes, for a person."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+        yield Finding(check="scratch folder", status="ok", found=f"{folder}: {size(free)} free")
 
 
 def _existing(folder: Path) -> Path:
@@ -178,11 +174,11 @@ def _store(fleet: Fleet, name: str, last: Manifest | None, live_bytes: int | Non
         return failed(check, error)
     needed = int(last.stored_bytes * STORE_SHARE) if last else 0
     if free is not None and free < needed:
-        found = f"{store.location()}: {worded(free)} free, a backup needs {worded(needed)}"
+        found = f"{store.location()}: {size(free)} free, a backup needs {size(needed)}"
         return Finding(check=check, status="failed", found=found, remedy="Make room there, or use a larger disk.")
     first = int((live_bytes or 0) * _FIRST_SHARE) if last is None else 0
     if free is not None and free < first:
-        found = f"{store.location()}: {worded(free)} free, and a first backup may need {worded(first)} or more"
+        found = f"{store.location()}: {size(free)} free, and a first backup may need {size(first)} or more"
         return Finding(check=check, status="warning", found=found, remedy="Make room there, or use a larger disk.")
-    room = "" if free is None else f", {worded(free)} free"
+    room = "" if free is None else f", {size(free)} free"
     return Finding(check=check, status="ok", found=f"{store.location()}: written, read and deleted{room}")

@@ -10,7 +10,7 @@ from backproof.findings import failed, missing, ok, warning
 from backproof.fleet import Fleet
 from backproof.measures import Expected
 from backproof.operations import restore
-from backproof.operations.preflight import STORE_SHARE, key_findings, scratch_room, worded
+from backproof.operations.preflight import STORE_SHARE, key_findings, scratch_room
 from backproof.records import Backup, Finding, Manifest
 from backproof.recovery.context import places
 from backproof.recovery.journal import journals
@@ -18,6 +18,7 @@ from backproof.recovery.measured import expected
 from backproof.recovery.report import objective
 from backproof.selection import Selection, select
 from backproof.stores import Store
+from backproof.words import size
 
 _MORE_ROOM = "Make room there, or use a larger disk."
 
@@ -149,13 +150,13 @@ def _room(asked: _Asked, free: int | None, log_bytes: int) -> Iterator[Finding]:
     """Beside the live database, until somebody discards what was set aside."""
     copied = asked.manifest.database.live_bytes
     needed = copied + log_bytes
-    takes = f"{worded(needed)}: {worded(copied)} for the database beside the live one, {worded(log_bytes)} for logs"
+    takes = f"{size(needed)}: {size(copied)} for the database beside the live one, {size(log_bytes)} for logs"
     if free is None:
         yield ok("space on the server", f"not known from here; a recovery needs {takes}")
     elif free < needed:
-        yield missing("space on the server", f"{worded(free)} free, a recovery needs {takes}", _MORE_ROOM)
+        yield missing("space on the server", f"{size(free)} free, a recovery needs {takes}", _MORE_ROOM)
     else:
-        yield ok("space on the server", f"{worded(free)} free, a recovery needs {takes}")
+        yield ok("space on the server", f"{size(free)} free, a recovery needs {takes}")
 
 
 def _live(asked: _Asked) -> Iterator[Finding]:
@@ -186,9 +187,9 @@ def _free(store: Store, needed: int) -> Finding:
     except BackproofError as error:
         return failed(check, error)
     if free is not None and free < needed:
-        found = f"{worded(free)} free at {store.location()}, a safety backup needs {worded(needed)}"
+        found = f"{size(free)} free at {store.location()}, a safety backup needs {size(needed)}"
         return missing(check, found, _MORE_ROOM)
-    return ok(check, f"no limit known at {store.location()}" if free is None else f"{worded(free)} free")
+    return ok(check, f"no limit known at {store.location()}" if free is None else f"{size(free)} free")
 
 
 def _scratch(asked: _Asked) -> Iterable[Finding]:

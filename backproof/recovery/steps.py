@@ -14,13 +14,13 @@ from backproof.archive.reader import ArchiveReader
 from backproof.errors import BackproofError, NotFound, Obstructed, Permanent, RestoreFailed, StoreUnavailable
 from backproof.operations import checks
 from backproof.operations.good_copy import from_a_good_copy
-from backproof.operations.preflight import worded
 from backproof.operations.restore import filled, require
 from backproof.records import Exchange, Obstacle
 from backproof.recovery.context import Recovery
 from backproof.recovery.entries import Facts
 from backproof.recovery.inspecting import inspect
 from backproof.recovery.sealing import wait_for_backups
+from backproof.words import size
 
 Work = Callable[[Recovery], Facts]
 
@@ -92,9 +92,7 @@ def _too_little_room(recovery: Recovery) -> Sequence[Obstacle]:
     needed = manifest.database.live_bytes + host.log_bytes
     if host.free_bytes is None or host.free_bytes >= needed:
         return ()
-    what = (
-        f"{worded(host.free_bytes)} are free on the server's disk, and {worded(needed)} are needed beside the live one"
-    )
+    what = f"{size(host.free_bytes)} are free on the server's disk, and {size(needed)} are needed beside the live one"
     return (Obstacle(kind="lack of", name="space", what=what, remedy="Make room there.", acceptable=True),)
 
 

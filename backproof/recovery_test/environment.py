@@ -11,12 +11,13 @@ from backproof import catalog
 from backproof.errors import BackproofError
 from backproof.findings import failed, missing, ok, warning
 from backproof.fleet import Fleet
-from backproof.operations.preflight import key_findings, worded
+from backproof.operations.preflight import key_findings
 from backproof.records import Finding, Manifest
 from backproof.recovery_test.application import StagedApplication
 from backproof.recovery_test.downloading import clouds, where, whose_turn
 from backproof.recovery_test.live_servers import require_no_live_server
 from backproof.scratch import workspace
+from backproof.words import size
 
 _SCRATCH_SHARE = 1.3
 """Of the live size: what a throwaway server takes while it restores."""
@@ -67,7 +68,7 @@ def _room(asked: _Asked) -> Iterator[Finding]:
     needed = asked.manifest.stored_bytes + restored
     existing = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(existing).free
-    takes = f"{worded(free)} free in {folder}, the test takes {worded(needed)}"
+    takes = f"{size(free)} free in {folder}, the test takes {size(needed)}"
     if free < needed:
         yield missing("room", takes, "Make room, or name a larger folder as scratch_folder in the fleet.")
     else:
@@ -88,8 +89,8 @@ def _staging(asked: _Asked) -> Iterator[Finding]:
         lacking = [lack for lack in engine.lacks(server, asked.manifest) if lack.refuses]
         host = engine.host(server, asked.manifest)
         if host.free_bytes is not None and host.free_bytes < asked.manifest.database.live_bytes:
-            needed = worded(asked.manifest.database.live_bytes)
-            yield missing("staging", f"{worded(host.free_bytes)} free, the database takes {needed}", "Make room there.")
+            needed = size(asked.manifest.database.live_bytes)
+            yield missing("staging", f"{size(host.free_bytes)} free, the database takes {needed}", "Make room there.")
     if host.series < host.series_of_backup:
         found = f"{host.version}; the backup is of {asked.manifest.database.server_version}, which is later"
         yield missing("staging", found, "Provide a staging server of at least that version.")

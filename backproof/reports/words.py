@@ -3,19 +3,10 @@
 from datetime import UTC, datetime
 
 from backproof.recovery_test.record import Status, TestVerdict
+from backproof.words import rate as rate
+from backproof.words import size as size
 
 NOTHING = "–"
-
-
-def size(count: float) -> str:
-    """``999 bytes``, ``4.2 GB``: powers of a thousand, as disks are sold."""
-    if count < 1000:
-        return several(round(count), "byte")
-    for unit in ("kB", "MB", "GB"):
-        count /= 1000
-        if count < 999.95:
-            return f"{count:.1f} {unit}"
-    return f"{count / 1000:,.1f} TB"
 
 
 def span(seconds: float) -> str:
@@ -34,11 +25,6 @@ def span(seconds: float) -> str:
             count, rest = divmod(round(whole / small) * small, large)
             return f"{count} {unit} {rest // small} {part}" if rest else f"{count} {unit}"
     return f"{whole} s"
-
-
-def rate(count: int | None, seconds: float) -> str:
-    """``90.2 MB/s``; empty where there is nothing to measure."""
-    return f"{size(count / seconds)}/s" if count and seconds > 0 else ""
 
 
 def day(at: datetime) -> str:

@@ -2,19 +2,14 @@
 
 from datetime import UTC, datetime
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+from backproof import words
 
 
 def size(count: int | None) -> str:
     """Bytes in the largest decimal unit that keeps a whole part: ``512 B``, ``4.2 MB``."""
     if count is None:
         return "–"
-    value = float(count)
-    for unit in _UNITS:
-        if value < 999.95 or unit == _UNITS[-1]:
-            break
-        value /= 1000
-    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+    return f"{count} B" if count < 1000 else words.size(count)
 
 
 def moment(at: datetime | None) -> str:
