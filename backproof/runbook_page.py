@@ -6,6 +6,7 @@ from backproof.fleet import Fleet
 from backproof.fleet.durations import spell
 from backproof.measures import Expected, Forecast
 from backproof.runbook import Facts, lines
+from backproof.words import size
 
 
 def page(fleet: Fleet, plan: str, known: Facts) -> str:
@@ -40,8 +41,8 @@ def _figures(fleet: Fleet, plan: str, known: Facts) -> Iterator[str]:
         backup = known.manifest
         rows = [
             ("newest proven backup", f"`{backup.id}` ({backup.kind})"),
-            ("size of the database", f"{backup.database.live_bytes / 1e9:,.2f} GB"),
-            ("a backup to fetch", f"{backup.stored_bytes / 1e9:,.2f} GB"),
+            ("size of the database", size(backup.database.live_bytes)),
+            ("a backup to fetch", size(backup.stored_bytes)),
             *rows,
             ("a recovery may take (RTO)", spell(known.objective)),
             ("a recovery takes", _takes(known.expected)),
@@ -56,7 +57,7 @@ def _takes(expected: Expected | None) -> str:
         return "not known: nothing was measured"
     about = f"about {_minutes(expected.seconds)}"
     if expected.seconds_low is None or expected.seconds_high is None:
-        return f"{about}, by {expected.points} measures"
+        return f"{about}, by {expected.points} measure{'' if expected.points == 1 else 's'}"
     between = f"{_minutes(expected.seconds_low)} to {_minutes(expected.seconds_high)}"
     return f"{about}; nine times of ten {between}, by {expected.points} measures"
 

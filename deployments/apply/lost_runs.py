@@ -68,11 +68,7 @@ def silent(fleet: str, silence: timedelta) -> AutomationCore:
         name=f"Lost runs of {fleet}",
         description=f"Marks runs of fleet {fleet} as crashed that no longer give a sign of life.",
         trigger=_nothing_follows(fleet, _ALIVE, {_ALIVE, *_OVER}, silence),
-        actions=[
-            _crashed(
-                "No sign of life: its machine or its worker went away. What it left is swept by the plan's next run."
-            )
-        ],
+        actions=[_crashed(_SILENT)],
     )
 
 

@@ -194,15 +194,18 @@ def found(session: Session, plan: str | None, recovery_id: str) -> "tuple[Fleet,
 
     fleet = session.fleet(plan, warn=False)
     around = surroundings(state_folder(os.environ))
-    refused: NotFound | None = None
+    refused: list[NotFound] = []
     for name in [plan] if plan else list(fleet.spec.plans):
         try:
             journal = find(places(fleet, name, around.local), fleet.signer, name, recovery_id, around.now)
         except NotFound as error:
-            refused = error
+            refused.append(error)
         else:
             return fleet, Recovery(fleet, journal, around)
-    raise refused or NotFound("the fleet has no plans", "Describe one.")
+    if not refused:
+        raise NotFound("the fleet has no plans", "Describe one.")
+    remedies = "\n".join(f"{error.fact}. {error.remedy}" for error in refused)
+    raise refused[0] if len(refused) == 1 else NotFound(f"no plan has a recovery {recovery_id}", remedies)
 
 
 class surroundings_of:
