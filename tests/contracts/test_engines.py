@@ -6,8 +6,10 @@ import itertools
 import os
 import pkgutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -202,6 +204,27 @@ def test_one_writer_per_plan_and_the_lock_ends_with_its_holder(world: World) -> 
             pass
     with world.engine.lock(world.live, "shop"):
         pass
+
+
+@pytest.mark.parametrize("which", ["lock", "recovery_lock"])
+def test_a_lock_is_given_back_before_its_connection_ends_which_a_busy_server_sees_late(
+    world: World, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, held = import_module(f"{type(world.engine).__module__}.lock"), getattr(world.engine, which)
+    connected, taken_again = module.connected, []
+
+    @contextmanager
+    def ends_late(*arguments: Any, **options: Any) -> Iterator[Any]:
+        with connected(*arguments, **options) as connection:
+            yield connection
+            monkeypatch.undo()
+            with held(world.live, "shop"):
+                taken_again.append(True)
+
+    monkeypatch.setattr(module, "connected", ends_late)
+    with held(world.live, "shop"):
+        pass
+    assert taken_again == [True]
 
 
 def test_a_scratch_server_takes_the_archive_and_is_gone_afterwards(world: World, source: MemorySource) -> None:

@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import pymysql
+from pymysql.connections import Connection
 
 from backproof.engines.mysql.connect import connected, rows
-from backproof.errors import Busy
+from backproof.errors import BackproofError, Busy
 from backproof.records import Target
 
 _ONE_YEAR = 31_536_000
@@ -22,12 +25,9 @@ def lock(target: Target, plan: str) -> Iterator[None]:
     """
     # Names are the whole server's, of 64 characters at most, and letters of either case are the same.
     name = "backproof " + hashlib.sha256(f"{target.database}\0{plan}".encode()).hexdigest()[:48]
-    with connected(target) as connection:
-        connection.query(f"SET SESSION wait_timeout = {_ONE_YEAR}")
-        if rows(connection, "SELECT GET_LOCK(%s, 0)", [name]) != [(1,)]:
-            raise Busy(
-                f"another run holds the lock of plan {plan}", "Wait for it to end; one run writes a plan at a time."
-            )
+    taken = f"another run holds the lock of plan {plan}"
+    remedy = "Wait for it to end; one run writes a plan at a time."
+    with connected(target) as connection, _held(connection, name, taken, remedy):
         yield
 
 
@@ -40,8 +40,19 @@ def recovery_lock(target: Target, plan: str) -> Iterator[None]:
         ConnectionLost, AccessDenied: the server can't be reached.
     """
     name = "backproof recovery " + hashlib.sha256(f"{target.database}\0{plan}".encode()).hexdigest()[:40]
-    with connected(target, database=False) as connection:
-        connection.query(f"SET SESSION wait_timeout = {_ONE_YEAR}")
-        if rows(connection, "SELECT GET_LOCK(%s, 0)", [name]) != [(1,)]:
-            raise Busy(f"a recovery of plan {plan} is under way", "Wait for it to end, or resume it where it was left.")
+    taken, remedy = f"a recovery of plan {plan} is under way", "Wait for it to end, or resume it where it was left."
+    with connected(target, database=False) as connection, _held(connection, name, taken, remedy):
         yield
+
+
+@contextmanager
+def _held(connection: "Connection[pymysql.cursors.Cursor]", name: str, taken: str, remedy: str) -> Iterator[None]:
+    connection.query(f"SET SESSION wait_timeout = {_ONE_YEAR}")
+    if rows(connection, "SELECT GET_LOCK(%s, 0)", [name]) != [(1,)]:
+        raise Busy(taken, remedy)
+    try:
+        yield
+    finally:
+        # A busy server sees late that a connection has ended; one that is lost gives it back by that.
+        with suppress(pymysql.Error, BackproofError):
+            rows(connection, "SELECT RELEASE_LOCK(%s)", [name])

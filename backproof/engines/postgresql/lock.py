@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+import psycopg2
 
 from backproof.engines.postgresql.connect import connected, without_timeouts
 from backproof.engines.postgresql.database import maintenance
@@ -49,4 +51,9 @@ def _held(target: Target, name: str, application_name: str, taken: str, remedy: 
             cursor.execute("SELECT pg_catalog.pg_try_advisory_lock(%s)", [number])
             if cursor.fetchone() != (True,):
                 raise Busy(taken, remedy)
-        yield
+        try:
+            yield
+        finally:
+            # A busy server sees late that a connection has ended; one that is lost gives it back by that.
+            with suppress(psycopg2.Error), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_catalog.pg_advisory_unlock(%s)", [number])
