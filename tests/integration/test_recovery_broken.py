@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from backproof.engines.mysql import full_disk
+from backproof.engines.mysql import full_disk, moving
 from backproof.records import Target
 from backproof.recovery import sealing
 from backproof.recovery.context import Recovery
@@ -116,6 +116,41 @@ def test_a_server_that_waits_for_room_for_its_log_is_not_waited_for(
         assert "nothing has changed" in live.messages[-1].subject
         (disk / "filler").unlink()
         assert live.recover()[1].result == "recovered", "there is room again"
+
+
+LONG = f"""CREATE PROCEDURE long_winded() BEGIN SET @x = '{"x" * 9000}'; END;"""
+"""More than the last page of a log has room for."""
+
+
+def test_an_exchange_does_not_wait_for_room_for_the_log_and_what_was_live_is_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk is full before its first change, or amidst it: then when there is room again."""
+    monkeypatch.setattr(full_disk, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(full_disk, "LOOK_SECONDS", 0.2)
+    with small_disk("64m") as disk, logging_to(disk) as target, world(MYSQL, target, tmp_path, LONG) as made:
+        live = made.live(**NEAR)
+        live.run("UPDATE parent SET name = 'gone'")
+        before = live.content()
+        recovery = live.begin(no_safety_backup="a test")
+        outcome = carry_out(recovery, around("exchange", before=lambda: fill(disk, 0)))
+        assert outcome.result == "rolled back", outcome
+        assert "is full: the server has waited for room for 1 seconds" in outcome.why
+        assert live.application.told[-1] == "off"
+        (disk / "filler").unlink()
+        assert live.content() == before
+
+        rename = moving.rename
+        monkeypatch.setattr(moving, "rename", lambda *given: (fill(disk, 0), rename(*given)))
+        recovery, outcome = live.recover(no_safety_backup="a test")
+        assert outcome.result == "rollback failed", outcome
+        assert "Make room" in outcome.why
+        assert "Make room" in outcome.also
+        assert live.application.told[-1] == "on"
+        (disk / "filler").unlink()
+        outcome = carry_out(live.again(recovery.journal.recovery))
+        assert (outcome.result, live.application.told[-1]) == ("rolled back", "off")
+        assert live.content() == before
 
 
 @contextmanager

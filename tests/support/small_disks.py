@@ -26,8 +26,8 @@ def small_disk(size: str) -> Iterator[Path]:
         folder.rmdir()
 
 
-def fill(disk: Path) -> None:
-    """By a file of its own, ``filler``, to the last crumbs."""
+def fill(disk: Path, crumbs: int = CRUMBS) -> None:
+    """By a file of its own, ``filler``, but for so many bytes."""
     with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
-        while shutil.disk_usage(disk).free > CRUMBS:
+        while shutil.disk_usage(disk).free > crumbs:
             file.write(bytes(65536))

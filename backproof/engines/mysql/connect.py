@@ -157,6 +157,11 @@ def connected(target: Target, *, autocommit: bool = True, database: bool = True)
         yield connection
     except pymysql.Error as error:
         raise translate(error) from None
+    except Exception:
+        raise
+    except BaseException:
+        end(target, connection)  # the driver has left it; what it waits for may be done long after we are gone
+        raise
     finally:
         close(connection)
 
@@ -183,6 +188,16 @@ def cancel(target: Target, connection: Connection) -> None:
     """Interrupt what the server does on a connection, from another thread; the connection stays; raises nothing."""
     with suppress(BackproofError), connected(target, database=False) as other:
         other.query(f"KILL QUERY {number_of(connection)}")
+
+
+def end(target: Target, connection: Connection) -> None:
+    """End a session on the server, with what it does there, from another thread; raises nothing."""
+    with suppress(BackproofError, pymysql.Error):
+        other = connect(target, database=False)
+        try:
+            other.query(f"KILL {number_of(connection)}")
+        finally:
+            close(other)
 
 
 def rows(connection: Connection, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from backproof.engines import Source
 from backproof.engines.mysql import clearing, database
 from backproof.engines.mysql.belongings import Belongings
+from backproof.engines.mysql.full_disk import awaiting_room
 from backproof.engines.mysql.marker import PREFIX
 from backproof.engines.mysql.rotation import Rotation
 from backproof.engines.mysql.unfinished import marks
@@ -74,9 +75,10 @@ def exchange(target: Target, exchange: Exchange) -> None:
         Busy: sessions or transactions in the way that could not be ended; the live schema is not any more what was
             planned for.
         NotFound, AlreadyExists: a schema is missing, or holds what no record knows; it is named, nothing was dropped.
+        NoSpace: the server waits for room on its disk for too long.
         RestoreFailed, ConnectionLost: as the server says.
     """
-    with _rotation(target, exchange) as rotation:
+    with awaiting_room(target), _rotation(target, exchange) as rotation:
         rotation.forward()
 
 
@@ -86,7 +88,7 @@ def undo(target: Target, exchange: Exchange) -> None:
     Raises:
         as ``exchange``.
     """
-    with _rotation(target, exchange) as rotation:
+    with awaiting_room(target), _rotation(target, exchange) as rotation:
         rotation.back()
 
 

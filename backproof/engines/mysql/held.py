@@ -10,6 +10,7 @@ from pymysql.connections import Connection
 from backproof.engines import Source
 from backproof.engines.mysql.connect import connected, rows
 from backproof.engines.mysql.database import create, drop
+from backproof.engines.mysql.full_disk import awaiting_room
 from backproof.engines.mysql.live_tables import SchemaTable, schema_table
 from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.restore import restore
@@ -116,7 +117,7 @@ def holding(source: Source, live: Target, room: Target, jobs: int) -> Iterator[H
     drop(room)
     create(room, source.manifest)
     try:
-        with connected(live) as connection:
+        with awaiting_room(live), connected(live) as connection:
             for setting in _SESSION:
                 rows(connection, setting)
             yield Holding(connection, source, live, room, jobs)

@@ -12,7 +12,7 @@ from pymysql.connections import Connection
 
 from backproof.engines.mysql.clearing import end_sessions, patiently, run, session
 from backproof.engines.mysql.code import Code
-from backproof.engines.mysql.connect import number_of, rows
+from backproof.engines.mysql.connect import end, number_of, rows
 from backproof.engines.mysql.lexer import DEFAULT
 from backproof.engines.mysql.names import quote_ident
 from backproof.engines.mysql.rewrite import requalified_statement
@@ -88,10 +88,14 @@ def rename(
             return
         with ThreadPoolExecutor(1) as pool:
             renamed = pool.submit(patiently, connection, target, statement, schemas)
-            _await_waiting(keeper, connection, renamed)
-            end_sessions(keeper, target, schemas)
-            run(keeper, "UNLOCK TABLES")
-            renamed.result()
+            try:
+                _await_waiting(keeper, connection, renamed)
+                end_sessions(keeper, target, schemas)
+                run(keeper, "UNLOCK TABLES")
+                renamed.result()
+            except BaseException:
+                end(target, connection)  # it waits for what the keeper holds, which lasts until it has ended
+                raise
 
 
 def expect_free(connection: "Connection[pymysql.cursors.Cursor]", target: Target, schemas: Sequence[str]) -> None:

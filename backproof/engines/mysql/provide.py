@@ -11,6 +11,7 @@ from pymysql.connections import Connection
 
 from backproof.engines import PIECE_BYTES
 from backproof.engines.mysql.connect import connected, rows
+from backproof.engines.mysql.full_disk import awaiting_room
 from backproof.engines.mysql.names import quote_account, quote_ident, quote_literal
 from backproof.engines.mysql.privileges import held
 from backproof.findings import listed
@@ -51,7 +52,7 @@ def provide(target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
     names there, and nobody can log in as them.
     """
     missing = [lack.name for lack in lacks if lack.kind == "role"]
-    with connected(target, database=False) as connection:
+    with awaiting_room(target), connected(target, database=False) as connection:
         scratch = _is_scratch(connection)
         for name in missing:
             # Whoever unlocks it must give it a password, too.

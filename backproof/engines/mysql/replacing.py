@@ -18,6 +18,7 @@ from backproof.engines.mysql.code import code
 from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.creating import Creating
 from backproof.engines.mysql.definition import divided
+from backproof.engines.mysql.full_disk import awaiting_room
 from backproof.engines.mysql.guard import permitted
 from backproof.engines.mysql.linking import Link
 from backproof.engines.mysql.live_tables import schema_table
@@ -57,7 +58,7 @@ def replace_tables(
 ) -> ReplacedTables:
     """The contract is ``Engine.replace_tables``."""
     old = room.to(f"{room.database}_old")
-    with _rooms(room, old), clearing.session(target) as connection:
+    with awaiting_room(target), _rooms(room, old), clearing.session(target) as connection:
         try:
             replacing = _Replacing(connection, source, target, room, old, tables)
             left_out = replacing.restore(jobs)

@@ -38,7 +38,10 @@ class Rotation:
     def place(self) -> Place:
         """Where no table says so: what comes in leaves no schema of its first name behind."""
         live, incoming, outgoing = self._names
-        if self._marker.place(self._connection, (incoming, live)):
+        marked = self._marker.place(self._connection, (incoming, live))
+        if marked == incoming and self._marker.read(self._connection, incoming) is None:
+            return "before"  # nothing but that table was made, which goes with what comes in
+        if marked:
             return "between"
         kept = self._there(outgoing) if self._going else self._there(live)
         return "after" if kept and not self._there(incoming) else "before"
@@ -53,8 +56,6 @@ class Rotation:
                 self._begin()
                 self._over()
             case _, schema if schema == incoming:
-                if self._marker.read(self._connection, incoming) is None:
-                    self._begin()
                 self._over()
             case _ if self._marker.read(self._connection, live) is None:
                 self._marker.drop(self._connection, live)  # nothing had been undone yet
