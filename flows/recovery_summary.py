@@ -51,7 +51,7 @@ def recovery_summary(made: RecoveryReport, outcome: Outcome, problems: Sequence[
         ("by", made.by),
         ("safety backups", ", ".join(f"`{each}`" for each in made.safety_backups)),
         ("set aside", f"`{made.set_aside}`" if made.set_aside else ""),
-        ("take it back", f"`backproof rollback {made.recovery}`" if made.result == "recovered" else ""),
+        ("take it back", f"`backproof rollback {made.recovery} --reason '…'`" if made.result == "recovered" else ""),
     ]
     written = [(name, f"{count:+,}") for name, count in made.rows_written.items()]
     return document(

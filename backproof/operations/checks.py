@@ -17,10 +17,11 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Protocol
 
 from backproof.errors import ConfigurationError
+from backproof.parallel.heard import heard
 from backproof.records import CheckResult
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine, TextClause
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
@@ -118,11 +119,21 @@ def _run(engine: "Engine", check: Check, taken_at: datetime) -> CheckResult:
     try:
         with engine.connect() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
-            values = [row[0] if row else None for row in connection.execute(statement).fetchmany(2)]
+            values = _asked(connection, statement)
     except SQLAlchemyError as error:
         return CheckResult(name=check.name, passed=False, found=f"error: {_reason(error)}", expect=check.expect)
     found = "no row" if not values else _shown(values[0])
     return CheckResult(name=check.name, passed=holds(values), found=found, expect=check.expect)
+
+
+def _asked(connection: "Connection", statement: "TextClause") -> list[Any]:
+    """The first column of at most two rows. A driver that waits in C can be told to end, and is where need be."""
+
+    def ask() -> list[Any]:
+        return [row[0] if row else None for row in connection.execute(statement).fetchmany(2)]
+
+    cancel = getattr(connection.connection.dbapi_connection, "cancel", None)
+    return ask() if cancel is None else heard(ask, cancel)
 
 
 def _reason(error: Exception) -> str:

@@ -220,7 +220,8 @@ def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> set[str]:
             name = under_way[0].recovery
             raise Obstructed(
                 f"{name} of plan {each} has not ended",
-                f"Go on with it: backproof recover --resume {name}; or take it back: backproof rollback {name}.",
+                f"Go on with it: backproof recover --resume {name}; or take it back:"
+                f" backproof rollback {name} --reason '…'.",
             )
         ids |= {journal.recovery for journal in known}
     return ids

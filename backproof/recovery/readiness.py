@@ -207,7 +207,7 @@ def _under_way(asked: _Asked) -> Iterator[Finding]:
     for each in known:
         if each.closed is None:
             name = each.recovery
-            remedy = f"backproof recover --resume {name}, or backproof rollback {name}."
+            remedy = f"backproof recover --resume {name}, or backproof rollback {name} --reason '…'."
             yield missing("recoveries", f"{name} has not ended", remedy)
 
 

@@ -234,7 +234,8 @@ def _page(recovery: Recovery, why: str, also: str) -> None:
             f"{request.plan}: a recovery failed, and so did taking it back",
             f"Plan: {request.plan}\nWhat: {request.live} may be unusable; maintenance stays on. Recovery: {why}. "
             f"Rollback: {also}\nSince: {moment(recovery.around.now())}\n"
-            f"What to do: Mend what the second error names, then backproof rollback {recovery.journal.recovery}",
+            "What to do: Mend what the second error names, then"
+            f" backproof rollback {recovery.journal.recovery} --reason '…'",
         )
     )
 

@@ -19,7 +19,7 @@ def require_way_back(recovery: Recovery) -> None:
             if each.recovery > own and _stands(each):
                 raise Obstructed(
                     f"{each.recovery} has replaced {request.live} since",
-                    f"Take that one back first: backproof rollback {each.recovery}.",
+                    f"Take that one back first: backproof rollback {each.recovery} --reason '…'.",
                 )
     if request.mode != "swap":
         _require_safety_backup(recovery)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deployments.cli import exits, recovering_tables, speaking
+from deployments.cli.interrupting import interruptible
 from deployments.cli.recovery_in_words import already, proposal_document, say_proposal, say_report
 from deployments.cli.restoring import Tables
 from deployments.cli.session import Session, pass_session
@@ -72,9 +73,14 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
     if not asked["reason"] and not asked["show"]:
         raise click.UsageError("Missing option '--reason': say why; it stands in the report.")
     mode = recovering_tables.mode(asked)
-    fleet = session.fleet(plan)
+    with interruptible() as begun:
+        return _recover(session, plan, mode, asked, begun)
+
+
+def _recover(session: Session, plan: str, mode: Any, asked: dict[str, Any], begun: "Callable[[Recovery], None]") -> int:
     from backproof.recovery.opening import begin, propose, require_unreadable
 
+    fleet = session.fleet(plan)
     proposal = propose(fleet, plan, datetime.now(UTC), asked["backup"], asked["before"], asked["store"], mode=mode)
     if asked["tables"]:
         recovering_tables.say_proposal(proposal, asked["tables"])
@@ -101,7 +107,9 @@ def recover_command(session: Session, plan: str | None, resume: str | None, **as
             tables=asked["tables"],
             accept_orphans=asked["accept_orphans"],
         )
-        speaking.note(f"{recovery.journal.recovery} has begun; if this ends, `backproof recover --resume` goes on.")
+        begun(recovery)
+        name = recovery.journal.recovery
+        speaking.note(f"{name} has begun; if this ends, `backproof recover --resume {name}` goes on.")
         if ends := recovery.expected_end:
             speaking.note(f"By what was measured before, it should end about {moment(ends)} UTC.")
         ended = _carried_out(session, recovery)
@@ -127,7 +135,7 @@ def rollback_command(
     from backproof.recovery.run import take_back
 
     fleet, chosen = found(session, plan, recovery_id)
-    with surroundings_of(session, fleet, chosen.plan, jobs, None) as around:
+    with interruptible() as begun, surroundings_of(session, fleet, chosen.plan, jobs, None) as around:
         chosen.around = around
         closed = chosen.journal.closed
         if closed is not None and closed.facts.get("result") != "recovered":
@@ -137,8 +145,8 @@ def rollback_command(
         speaking.note(since if closed is None else f"{since} in {chosen.request.live}; it is kept.")
         if not yes:
             confirm(chosen.request.live, "taken back")
-        why = " ".join(reason.split())
-        outcome = _waiting_if_stopped(chosen, lambda: take_back(chosen, why, by or user()))
+        begun(chosen)
+        outcome = take_back(chosen, " ".join(reason.split()), by or user())
         return _ended(session, chosen, outcome, "rolled back")
 
 
@@ -146,32 +154,16 @@ def _resume(session: Session, plan: str | None, recovery_id: str, jobs: int | No
     fleet, chosen = found(session, plan, recovery_id)
     if (closed := chosen.journal.closed) is not None:
         speaking.note(already(chosen.journal.recovery, chosen.plan, closed))
-    with surroundings_of(session, fleet, chosen.plan, jobs, None) as around:
+    with interruptible() as begun, surroundings_of(session, fleet, chosen.plan, jobs, None) as around:
         chosen.around = around
+        begun(chosen)
         return _carried_out(session, chosen)
 
 
 def _carried_out(session: Session, recovery: "Recovery") -> int:
     from backproof.recovery.run import carry_out
 
-    return _ended(session, recovery, _waiting_if_stopped(recovery, lambda: carry_out(recovery)), "recovered")
-
-
-def _waiting_if_stopped(recovery: "Recovery", work: "Callable[[], Outcome]") -> "Outcome":
-    """Whoever interrupts it hears in which state the application is left."""
-    from backproof.errors import Busy
-
-    try:
-        return work()
-    except Busy:
-        raise
-    except BaseException:
-        name, stopped = recovery.journal.recovery, recovery.journal.stopped
-        state = "THE APPLICATION IS IN MAINTENANCE until then" if stopped else "the application is not in maintenance"
-        if recovery.journal.closed is None:
-            ways = f"`backproof recover --resume {name}` or `backproof rollback {name}`"
-            speaking.warn(f"{name} waits for {ways}; {state}")
-        raise
+    return _ended(session, recovery, carry_out(recovery), "recovered")
 
 
 def _ended(session: Session, recovery: "Recovery", outcome: "Outcome", wanted: str) -> int:

@@ -133,9 +133,13 @@ def _recorded(session: Session, fleet: "Fleet", proposal: "Proposal", asked: dic
     from backproof.errors import RestoreFailed
     from backproof.recovery.opening import begin
     from backproof.recovery.run import carry_out
+    from deployments.cli.interrupting import interruptible
     from deployments.cli.recovering import surroundings_of, user
 
-    with surroundings_of(session, fleet, proposal.plan, asked["jobs"], None) as around:
+    with (
+        interruptible() as begun,
+        surroundings_of(session, fleet, proposal.plan, asked["jobs"], None) as around,
+    ):
         recovery = begin(
             fleet,
             proposal,
@@ -146,6 +150,7 @@ def _recorded(session: Session, fleet: "Fleet", proposal: "Proposal", asked: dic
             key=asked["key"],
             fire_triggers=asked["fire_triggers"],
         )
+        begun(recovery)
         outcome = carry_out(recovery)
     for doubt in recovery.journal.doubts:
         speaking.warn(doubt)

@@ -57,9 +57,14 @@ class Application:
         """From now on, or the next time, that command ends with 1."""
         (self.folder / f"{what}.{'fails-once' if once else 'fails'}").touch()
 
+    def lingers(self, what: str) -> None:
+        """From now on that command takes a minute."""
+        (self.folder / f"{what}.lingers").touch()
+
     def works(self, what: str) -> None:
-        """From now on it ends with 0 again."""
-        (self.folder / f"{what}.fails").unlink(missing_ok=True)
+        """From now on it ends with 0 again, and at once."""
+        for how in ("fails", "lingers"):
+            (self.folder / f"{what}.{how}").unlink(missing_ok=True)
 
     def spec(self, **more: Any) -> dict[str, Any]:
         """What the plan says of it."""
@@ -74,7 +79,8 @@ class Application:
 
     def _command(self, what: str) -> list[str]:
         script = (
-            "import os, sys; what = sys.argv[1]; open('told.log', 'a').write(what + '\\n'); "
+            "import os, sys, time; what = sys.argv[1]; open('told.log', 'a').write(what + '\\n'); "
+            "os.path.exists(what + '.lingers') and time.sleep(60); "
             "once = what + '.fails-once'; failed = os.path.exists(once); failed and os.remove(once); "
             "sys.exit(failed or os.path.exists(what + '.fails'))"
         )

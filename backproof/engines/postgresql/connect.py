@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+import psycopg2.extensions
 from psycopg2.extensions import connection as Connection
 
 from backproof.errors import (
@@ -19,6 +20,7 @@ from backproof.errors import (
     NotFound,
     Permanent,
 )
+from backproof.parallel.heard import heard
 from backproof.records import Target
 
 CONNECT_SECONDS = 15
@@ -81,6 +83,18 @@ _REMEDIES: dict[type[BackproofError], str] = {
 }
 
 
+class _Cursor(psycopg2.extensions.cursor):
+    """One that Ctrl-C interrupts while it waits for the server."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:
+        run = super().execute
+        heard(lambda: run(query, vars), self.connection.cancel)
+
+    def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
+        run = super().copy_expert
+        heard(lambda: run(sql, file, size), self.connection.cancel)
+
+
 def connect(target: Target, *, autocommit: bool = True, application_name: str = "backproof") -> Connection:
     """Open one connection; the client encoding is UTF-8, the driver never reconnects.
 
@@ -100,6 +114,7 @@ def connect(target: Target, *, autocommit: bool = True, application_name: str = 
         "application_name": application_name,
         **_KEEPALIVE,
         **target.options,
+        "cursor_factory": _Cursor,
     }
     if target.password is not None:
         parameters["password"] = target.password.get_secret_value()
