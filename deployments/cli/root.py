@@ -131,7 +131,8 @@ def _orderly_when_terminated() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is interrupt:  # else a command has said what another one does to it
+            signal.signal(signal.SIGTERM, before)
 
 
 def _show_error(error: BackproofError, arguments: Sequence[str]) -> None:

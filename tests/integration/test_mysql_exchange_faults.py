@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pymysql
 import pytest
 
-from backproof.engines.mysql import ENGINE
+from backproof.engines.mysql import ENGINE, clearing, moving
 from backproof.engines.mysql.server import private_server
 from backproof.errors import ConnectionLost
 from backproof.records import Exchange, Target
@@ -136,6 +137,28 @@ def test_what_a_dead_process_left_on_the_server_is_ended(small: Scene) -> None:
 def _quietly(made: pymysql.connections.Connection, sql: str) -> None:
     with suppress(pymysql.Error), made.cursor() as cursor:
         cursor.execute(sql)
+
+
+def test_who_is_interrupted_while_the_rename_waits_does_not_wait_for_it(
+    small: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for tables that the one who is interrupted holds."""
+    waits, plan, before = moving._await_waiting, small.planned(), state(small.live)
+
+    def interrupted(*given: Any) -> None:
+        waits(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "_await_waiting", interrupted)
+        patch.setattr(clearing, "PATIENCE", (300,))
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            ENGINE.exchange(small.live, plan)
+    assert time.monotonic() - begun < 200
+    assert execute(small.live.to(""), "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'RENAME%'") == []
+    ENGINE.undo(small.live, plan)
+    assert state(small.live) == before
 
 
 @pytest.mark.parametrize("way", ["exchange", "undo"])
