@@ -157,7 +157,7 @@ def connected(target: Target, *, autocommit: bool = True, database: bool = True)
         yield connection
     except pymysql.Error as error:
         raise translate(error) from None
-    except Exception:
+    except (Exception, GeneratorExit):
         raise
     except BaseException:
         end(target, connection)  # the driver has left it; what it waits for may be done long after we are gone

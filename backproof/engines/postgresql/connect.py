@@ -26,6 +26,8 @@ from backproof.records import Target
 CONNECT_SECONDS = 15
 """How long a server may take to answer, unless a target's options say otherwise."""
 
+_CANCEL_SECONDS = "5"
+
 # A firewall that forgets an idle connection must not let us wait for ever: the holder of a snapshot is idle for hours.
 _KEEPALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "6"}
 
@@ -88,11 +90,17 @@ class _Cursor(psycopg2.extensions.cursor):
 
     def execute(self, query: Any, vars: Any = None) -> None:
         run = super().execute
-        heard(lambda: run(query, vars), self.connection.cancel)
+        heard(lambda: run(query, vars), lambda: cancel(self.connection))
 
     def copy_expert(self, sql: Any, file: Any, size: int = 8192) -> None:
         run = super().copy_expert
-        heard(lambda: run(sql, file, size), self.connection.cancel)
+        heard(lambda: run(sql, file, size), lambda: cancel(self.connection))
+
+
+class _Connection(psycopg2.extensions.connection):
+    """One that knows how it was made."""
+
+    target: Target
 
 
 def connect(target: Target, *, autocommit: bool = True, application_name: str = "backproof") -> Connection:
@@ -114,14 +122,16 @@ def connect(target: Target, *, autocommit: bool = True, application_name: str = 
         "application_name": application_name,
         **_KEEPALIVE,
         **target.options,
+        "connection_factory": _Connection,
         "cursor_factory": _Cursor,
     }
     if target.password is not None:
         parameters["password"] = target.password.get_secret_value()
     try:
-        connection: Connection = psycopg2.connect(**parameters)
+        connection: _Connection = psycopg2.connect(**parameters)
     except psycopg2.Error as error:
         raise _while_connecting(target, error) from None  # the driver's text may quote the connection string
+    connection.target = target
     connection.autocommit = autocommit
     return connection
 
@@ -136,6 +146,23 @@ def connected(target: Target, *, autocommit: bool = True, application_name: str 
         raise translate(error) from None
     finally:
         connection.close()
+
+
+def cancel(connection: Connection) -> None:
+    """Interrupt what the server does on a connection of ``connect``, from another thread; raises nothing.
+
+    Not in the driver's own way: that keeps every thread of this process from going on until the server answers.
+    """
+    if not isinstance(connection, _Connection):
+        raise TypeError("not made by connect")
+    target = connection.target
+    soon = {**target.options, "connect_timeout": _CANCEL_SECONDS}
+    try:
+        process = connection.get_backend_pid()
+        with connected(target.model_copy(update={"options": soon})) as other, other.cursor() as cursor:
+            cursor.execute("SELECT pg_catalog.pg_cancel_backend(%s)", [process])
+    except (psycopg2.Error, BackproofError):
+        return  # it is gone, or nobody gets through: who waits for it does not do so for ever
 
 
 def without_timeouts(connection: Connection) -> None:

@@ -19,7 +19,7 @@ from psycopg2 import errors
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, encodings
 from psycopg2.extensions import connection as Connection
 
-from backproof.engines.postgresql.connect import connect, translate, without_timeouts
+from backproof.engines.postgresql.connect import cancel, connect, translate, without_timeouts
 from backproof.engines.postgresql.text import decode
 from backproof.errors import BackproofError, Busy, ConnectionLost, DumpFailed
 from backproof.records import Target
@@ -126,10 +126,7 @@ class Point:
 
     def cancel(self) -> None:
         """Stop what another thread is reading here, when nobody wants it any more."""
-        try:
-            self.connection.cancel()
-        except psycopg2.Error:
-            return  # gone already
+        cancel(self.connection)
 
 
 @contextmanager

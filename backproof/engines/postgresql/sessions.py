@@ -7,7 +7,7 @@ import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
 
-from backproof.engines.postgresql.connect import connect, translate
+from backproof.engines.postgresql.connect import cancel, connect, translate
 from backproof.errors import BackproofError, RestoreFailed
 from backproof.parallel import sessions as parallel
 from backproof.records import Target
@@ -41,8 +41,7 @@ class _Driver:
             execute(connection, setting, "the session settings")
 
     def cancel(self, connection: Connection) -> None:
-        with suppress(psycopg2.Error):
-            connection.cancel()
+        cancel(connection)
 
     def close(self, connection: Connection) -> None:
         with suppress(psycopg2.Error):
