@@ -21,7 +21,7 @@ class Exactly:
             Damaged: the stream ended before.
         """
         if len(self._pending) < length:
-            self._pending = memoryview(b"".join(self._gather(length)))
+            return self._gathered(length)
         taken, self._pending = self._pending[:length], self._pending[length:]
         return taken
 
@@ -34,15 +34,18 @@ class Exactly:
             self._pending = memoryview(chunk)
         return False
 
-    def _gather(self, length: int) -> Iterator[bytes | memoryview]:
+    def _gathered(self, length: int) -> memoryview:
+        parts = [self._pending] if self._pending else []
         missing = length - len(self._pending)
-        yield self._pending
         while missing > 0:
             chunk = next(self._chunks, None)
             if chunk is None:
                 raise Damaged(f"the bytes end {missing} too early", "The file is cut: use another copy of this backup.")
-            missing -= len(chunk)
-            yield chunk
+            whole = memoryview(chunk)
+            parts.append(whole[:missing])
+            self._pending = whole[missing:]
+            missing -= len(parts[-1])
+        return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
 def evenly(chunks: Iterable[bytes], size: int = CHUNK_BYTES) -> Iterator[bytes]:

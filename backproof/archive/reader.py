@@ -4,18 +4,21 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
+from typing import TypeVar
 
 from backproof.archive.chunks import Exactly
 from backproof.archive.encryption import KeyRing, Opened
 from backproof.archive.manifest import check as check_manifest
 from backproof.archive.members import check, unpack
+from backproof.archive.message import Layout
 from backproof.errors import Damaged, WrongKey
 from backproof.records import Manifest, Member
 
 ReadRange = Callable[[int, int | None], Iterator[bytes]]
 """The stored bytes ``start:start+length``, to the end where the length is None: ``Store.read`` of one key."""
+
+B = TypeVar("B")
 
 _HEADER_LIMIT = 4096
 _KEPT_FRAMES = 16
@@ -87,9 +90,8 @@ class ArchiveReader:
         """
         if not members or not all(one.end == other.offset for one, other in pairwise(members)):
             raise ValueError("members of a run lie one after the other")
-        start = members[0].offset
-        packed = memoryview(self._gzip_bytes(start, members[-1].end - start))
-        return (unpack(each, packed[each.offset - start : each.end - start]) for each in members)
+        gzip = self._gzip(members[0].offset, members[-1].end - members[0].offset)
+        return (unpack(each, gzip.take(each.length)) for each in members)
 
     def gzip(self) -> Iterator[bytes]:
         """The whole archive decrypted: a ``.sql.gz``, a member at a time, each checked before it is handed on.
@@ -121,6 +123,16 @@ class ArchiveReader:
         for _ in checked(self._read_range(0, None) if stored is None else stored, self._manifest):
             pass
 
+    def verify_members(self) -> None:
+        """The same, and with the key every frame and every member; nothing is unpacked or handed on.
+
+        Raises:
+            WrongKey: the ring does not open the archive.
+            Damaged: it is not what was written.
+        """
+        for _ in self._members():
+            pass
+
     def _members(self) -> Iterator[tuple[Member, memoryview]]:
         stored = Exactly(checked(self._read_range(0, None), self._manifest))
         gzip = Exactly(self._open(stored, self._ring).frames(stored.take)) if self._ring else stored
@@ -131,29 +143,28 @@ class ArchiveReader:
         if not (gzip.ended() and stored.ended()):
             raise Damaged("the archive goes on after its last member", _ANOTHER_COPY)
 
-    def _gzip_bytes(self, offset: int, length: int) -> bytes | memoryview:
+    def _gzip(self, offset: int, length: int) -> Exactly:
+        """These bytes of the gzip stream: read at once, decrypted as they are taken."""
         if self._ring is None:
-            with self._stored(offset, length) as stored:
-                return stored.take(length)
+            return Exactly(_consumed(self._stored(offset, length)))
         opened = self._header(self._ring)
-        size = opened.header.frame_bytes
-        first = offset // size
-        frames = self._frames(opened, first, (offset + length - 1) // size)
-        return memoryview(b"".join(frames))[offset - first * size :][:length]
+        first, skipped = divmod(offset, opened.header.frame_bytes)
+        frames = self._frames(opened.layout, first, (offset + length - 1) // opened.header.frame_bytes)
+        gzip = Exactly(opened.frame(index, stored) for index, stored in enumerate(_consumed(frames), first))
+        gzip.take(skipped)
+        return gzip
 
-    def _frames(self, opened: Opened, first: int, last: int) -> list[bytes]:
-        """The plain frames ``first`` to ``last``; those at the edges are kept, since neighbours share them."""
+    def _frames(self, layout: Layout, first: int, last: int) -> list[memoryview]:
+        """The stored frames ``first`` to ``last``; those at the edges are kept, since neighbours share them."""
         kept = {index: self._kept.get(index) for index in (first, last)}
         begin = first + (kept[first] is not None)
         end = last + (kept[last] is None)
-        layout = opened.layout
-        frames: dict[int, bytes] = {index: frame for index, frame in kept.items() if frame is not None}
+        frames = {index: memoryview(frame) for index, frame in kept.items() if frame is not None}
         if begin < end:
             length = layout.start(end - 1) + layout.length(end - 1) - layout.start(begin)
-            with self._stored(layout.start(begin), length) as stored:
-                for index in range(begin, end):
-                    frames[index] = opened.frame(index, stored.take(layout.length(index)))
-        self._kept.add({index: frames[index] for index in (first, last)})
+            stored = Exactly(self._stored(layout.start(begin), length))
+            frames |= {index: stored.take(layout.length(index)) for index in range(begin, end)}
+        self._kept.add({index: bytes(frames[index]) for index in (first, last) if kept[index] is None})
         return [frames[index] for index in range(first, last + 1)]
 
     def _header(self, ring: KeyRing) -> Opened:
@@ -166,13 +177,25 @@ class ArchiveReader:
     def _open(self, stored: Exactly, ring: KeyRing) -> Opened:
         return Opened.read(stored.take, self._manifest.stored_bytes, ring, self._manifest)
 
-    @contextmanager
-    def _stored(self, start: int, length: int) -> Iterator[Exactly]:
-        """Just these bytes; whoever asks takes all of them."""
-        stored = Exactly(self._read_range(start, length))
-        yield stored
-        if not stored.ended():
-            raise Damaged(f"more than the {length} bytes asked for came from {start}", "The store is at fault.")
+    def _stored(self, start: int, length: int) -> list[bytes]:
+        """Just these bytes, and all of them."""
+        chunks: list[bytes] = []
+        missing = length
+        for chunk in self._read_range(start, length):
+            missing -= len(chunk)
+            if missing < 0:
+                raise Damaged(f"more than the {length} bytes asked for came from {start}", "The store is at fault.")
+            chunks.append(chunk)
+        if missing:
+            raise Damaged(f"{missing} of the {length} bytes asked for did not come from {start}", _ANOTHER_COPY)
+        return chunks
+
+
+def _consumed(parts: list[B]) -> Iterator[B]:
+    """The parts in order, none of them held any longer than whoever takes it does."""
+    parts.reverse()
+    while parts:
+        yield parts.pop()
 
 
 def _needed(manifest: Manifest, ring: KeyRing | None) -> KeyRing | None:
@@ -186,7 +209,7 @@ def _needed(manifest: Manifest, ring: KeyRing | None) -> KeyRing | None:
 
 
 class _Kept:
-    """The frames read last, a bounded number of them. From any thread."""
+    """Some frames as they are stored, those read last. From any thread."""
 
     def __init__(self, count: int) -> None:
         self._count = count

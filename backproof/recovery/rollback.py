@@ -99,8 +99,7 @@ def back_restore(recovery: Recovery) -> Facts:
     def use(archive: ArchiveReader, _: str) -> Facts:
         engine, live = recovery.engine, recovery.live
         if _used(recovery):
-            for __ in archive.gzip():  # all of it is good, or what users work with stays
-                pass
+            archive.verify_members()  # all of it is good, or what users work with stays
         engine.drop(live)
         with filled(engine, live, archive.manifest):
             engine.restore(archive, live, recovery.around.jobs or 1, progress=recovery.around.progress)

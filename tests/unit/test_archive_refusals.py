@@ -1,7 +1,7 @@
 """An archive that is not what was written is refused, whatever was done to it, and told as what it is."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -44,6 +44,10 @@ def as_sql(archive: Archive, stored: bytes) -> None:
         pass
 
 
+def by_all_members(archive: Archive, stored: bytes) -> None:
+    archive.reader(stored).verify_members()
+
+
 def by_digest(archive: Archive, stored: bytes) -> None:
     archive.reader(stored).verify()
 
@@ -57,8 +61,8 @@ def by_the_message_format_alone(archive: Archive, stored: bytes) -> None:
 
 
 Way = Callable[[Archive, bytes], None]
-WAYS = [by_member, as_gzip, as_sql, by_digest]
-STEPS = {by_member: 1, as_gzip: 7, as_sql: 7, by_digest: 1}
+WAYS = [by_member, as_gzip, as_sql, by_all_members, by_digest]
+STEPS = {by_member: 1, as_gzip: 7, as_sql: 7, by_all_members: 7, by_digest: 1}
 """Every bit; or one bit of every byte, another one from byte to byte, where much the same code reads it."""
 
 
@@ -117,7 +121,7 @@ def test_every_cut_and_appended_frame_is_refused_by_the_message_format_alone(sea
     assert all(refused(way, sealed, sealed.stored + extra) for extra in extras)
 
 
-@pytest.mark.parametrize("way", [as_gzip, as_sql, by_digest])
+@pytest.mark.parametrize("way", [as_gzip, as_sql, by_all_members, by_digest])
 @pytest.mark.parametrize("kind", ["sealed", "unsealed"])
 def test_appended_bytes_are_refused(way: Way, kind: str, request: pytest.FixtureRequest) -> None:
     archive: Archive = request.getfixturevalue(kind)
@@ -125,7 +129,7 @@ def test_appended_bytes_are_refused(way: Way, kind: str, request: pytest.Fixture
         assert refused(way, archive, archive.stored + extra)
 
 
-@pytest.mark.parametrize("way", [as_gzip, as_sql, by_digest])
+@pytest.mark.parametrize("way", [as_gzip, as_sql, by_all_members, by_digest])
 @pytest.mark.parametrize("kind", ["sealed", "unsealed"])
 def test_bytes_appended_in_a_chunk_of_their_own_are_refused(
     way: Way, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -135,7 +139,7 @@ def test_bytes_appended_in_a_chunk_of_their_own_are_refused(
     assert refused(way, archive, archive.stored + b"x")
 
 
-@pytest.mark.parametrize("way", [as_gzip, as_sql, by_digest])
+@pytest.mark.parametrize("way", [as_gzip, as_sql, by_all_members, by_digest])
 def test_another_sealing_of_the_same_rows_is_not_the_archive(way: Way) -> None:
     ring = KeyRing(KEY)
     one, other = make(SHOP, ring, frame_bytes=FRAME), make(SHOP, ring, frame_bytes=FRAME)
@@ -228,6 +232,18 @@ def test_a_store_that_gives_more_than_was_asked_for_is_not_believed(kind: str, r
     generous = ArchiveReader(archive.manifest, lambda start, length: serve(start, length and length + 1), archive.ring)
     with pytest.raises(Damaged, match="more than"):
         generous.read(archive.manifest.members[1])
+
+
+@pytest.mark.parametrize("kind", ["sealed", "unsealed"])
+def test_a_store_that_gives_less_than_was_asked_for_is_not_believed(kind: str, request: pytest.FixtureRequest) -> None:
+    archive: Archive = request.getfixturevalue(kind)
+    serve = ranges(archive.stored)
+
+    def mean(start: int, length: int | None) -> Iterator[bytes]:
+        return serve(start, length - 1 if start and length else length)  # the header, whole
+
+    with pytest.raises(Damaged, match="1 of the .* did not come"):
+        ArchiveReader(archive.manifest, mean, archive.ring).read(archive.manifest.members[1])
 
 
 def test_the_wrong_key_is_told_by_what_is_wanted_and_what_is_there(sealed: Archive) -> None:
