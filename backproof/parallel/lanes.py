@@ -92,24 +92,31 @@ def load(
         progress: told the plain bytes of each member that was taken.
     """
     queue = _Queue(work, jobs)
-    # For each connection one that reads a run, and one that unpacks a member of the run before.
-    readers = ThreadPoolExecutor(2 * jobs, thread_name_prefix="read")
+    # For each connection one that reads a run, and one that unpacks a member of the run before. Apart, since what a
+    # thread frees is kept for that thread.
+    readers = ThreadPoolExecutor(jobs, thread_name_prefix="read")
+    unpackers = ThreadPoolExecutor(jobs, thread_name_prefix="unpack")
 
     def worker(connection: C) -> None:
-        for turn, plain in _texts(queue, read_run, readers):
+        for turn, plain in _texts(queue, read_run, readers, unpackers):
             sessions.check()
             take(connection, turn, plain)
             progress(turn.member.plain_bytes)
+            del plain  # not three at a time: one that is loaded, one that is unpacked
 
     try:
         sessions.together([worker] * jobs)
     finally:
         # After an error nobody wants what a slow store may still be sending.
-        readers.shutdown(wait=not sessions.stopped.is_set(), cancel_futures=True)
+        for pool in (unpackers, readers):
+            pool.shutdown(wait=not sessions.stopped.is_set(), cancel_futures=True)
 
 
 def _texts(
-    queue: "_Queue", read_run: Callable[[Sequence[Member]], Iterator[bytes]], readers: ThreadPoolExecutor
+    queue: "_Queue",
+    read_run: Callable[[Sequence[Member]], Iterator[bytes]],
+    readers: ThreadPoolExecutor,
+    unpackers: ThreadPoolExecutor,
 ) -> Iterator[tuple[Turn, bytes]]:
     """One worker's turns, each with its text."""
 
@@ -118,17 +125,18 @@ def _texts(
 
     if not (run := queue.next()):
         return
-    unpacked = readers.submit(_first, texts := reading(run))
+    unpacked = unpackers.submit(_first, texts := reading(run))
     while run:
         following = queue.next()
         coming = reading(following) if following else None
         for turn in run:
             plain = unpacked.result()
             if turn is not run[-1]:
-                unpacked = readers.submit(_first, texts)
+                unpacked = unpackers.submit(_first, texts)
             elif coming is not None:
-                unpacked = readers.submit(_first, texts := coming)
+                unpacked = unpackers.submit(_first, texts := coming)
             yield turn, plain
+            del plain
         run = following
 
 
