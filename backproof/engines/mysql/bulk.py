@@ -17,10 +17,11 @@ from pymysql.connections import Connection, OKPacketWrapper  # type: ignore[attr
 from pymysql.constants import COMMAND
 
 from backproof.engines.mysql.definition import Definition, Part
+from backproof.engines.mysql.lines import line_ends
 from backproof.engines.mysql.pieces import HEADER, INSERT
 from backproof.engines.mysql.writing import BINARY_TYPES, TEXT_TYPES, opened
 
-PACKET_BYTES = 512 * 1024
+PACKET_BYTES = 128 * 1024
 """Less than any server's ``max_allowed_packet`` that could take the statements themselves."""
 
 _NOT_AS_BYTES = frozenset((b"INET4", b"INET6", b"UUID"))
@@ -139,19 +140,22 @@ def text_of(plain: bytes, rows: int) -> Text | None:
         values.append((begin, following + 1))
         begin = following + 3 + len(opening)
     values.append((begin, length - 2))
-    lines = sum(plain.count(b"\n", begin, end) + 1 for begin, end in values)
+    lines = sum(line_ends(plain, begin, end) + 1 for begin, end in values)
     return Text(first["table"], as_bytes, first["columns"], tuple(values)) if lines == rows else None
 
 
-def chunks(plain: bytes, text: Text) -> Iterator[bytes]:
+def chunks(plain: bytes, text: Text) -> Iterator[bytes | memoryview]:
     """The rows as a file of the format above."""
+    whole = memoryview(plain)  # the driver copies each part next to its header anyway
     for begin, end in text.values:
         for position in range(begin, end, PACKET_BYTES):
-            part = plain[position : min(position + PACKET_BYTES, end)]
-            yield part if position + PACKET_BYTES < end else part + b",\n"
+            part = whole[position : min(position + PACKET_BYTES, end)]
+            yield part if position + PACKET_BYTES < end else b"".join((part, b",\n"))
 
 
-def send(connection: "Connection[pymysql.cursors.Cursor]", statement: bytes, rows: Iterator[bytes]) -> Said:
+def send(
+    connection: "Connection[pymysql.cursors.Cursor]", statement: bytes, rows: Iterator[bytes | memoryview]
+) -> Said:
     """Run a LOAD DATA LOCAL and give it its rows. Raises the driver's errors.
 
     The connection must have been opened with ``CLIENT.LOCAL_FILES``. When ``rows`` raises, it is of no use afterwards.

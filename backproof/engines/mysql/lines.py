@@ -40,3 +40,10 @@ def look(text: bytes, begin: int, end: int) -> Lines:
         if found:
             return Lines(start + len(block), True, ended, closed)
     return Lines(len(whole), False, ended, closed)
+
+
+def line_ends(text: bytes, begin: int, end: int) -> int:
+    """How many there are in ``text[begin:end]``."""
+    whole = np.frombuffer(text, np.uint8, end - begin, begin)
+    blocks = (whole[at : at + _BLOCK_BYTES] for at in range(0, len(whole), _BLOCK_BYTES))
+    return sum(int(np.count_nonzero(block == _LINE_END)) for block in blocks)

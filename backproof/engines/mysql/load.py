@@ -182,7 +182,7 @@ class _Loading:
         execute(connection, b"COMMIT" if right else b"ROLLBACK", what)
         return right
 
-    def _watched(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _watched(self, chunks: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
         for chunk in chunks:
             self._sessions.check()
             yield chunk
