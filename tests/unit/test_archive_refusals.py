@@ -242,7 +242,7 @@ def test_a_store_that_gives_less_than_was_asked_for_is_not_believed(kind: str, r
     def mean(start: int, length: int | None) -> Iterator[bytes]:
         return serve(start, length - 1 if start and length else length)  # the header, whole
 
-    with pytest.raises(Damaged, match="1 of the .* did not come"):
+    with pytest.raises(Damaged, match=r"1 of the .* did not come"):
         ArchiveReader(archive.manifest, mean, archive.ring).read(archive.manifest.members[1])
 
 
