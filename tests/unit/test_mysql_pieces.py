@@ -63,9 +63,9 @@ class Trickle:
     def __init__(self, content: bytes, sizes: list[int]) -> None:
         self._pipe, self._sizes, self._count = io.BytesIO(content), sizes, 0
 
-    def read(self, size: int, /) -> bytes:
+    def readinto(self, buffer: memoryview, /) -> int:
         self._count += 1
-        return self._pipe.read(min(size, self._sizes[self._count % len(self._sizes)]))
+        return self._pipe.readinto(buffer[: self._sizes[self._count % len(self._sizes)]])
 
 
 Columns = dict[str, tuple[str, ...]]

@@ -1,8 +1,9 @@
-"""Counting the lines of a dump by whole blocks: three times as fast as ``find`` and ``count`` on each."""
+"""Counting the lines of a dump by whole blocks: three times as fast as ``find`` and ``count`` on each.
+
+What does so takes a tenth of a second to load: that is worth it where there is much to count.
+"""
 
 from dataclasses import dataclass
-
-import numpy as np
 
 _LINE_END, _SEMICOLON = b"\n;"
 _BLOCK_BYTES = 256 * 1024
@@ -23,9 +24,28 @@ class Lines:
     """Those of them behind a semicolon."""
 
 
-def look(text: bytes, begin: int, end: int) -> Lines:
-    """The lines of ``text[begin:end]``, whose first byte is no line end."""
-    whole = np.frombuffer(text, np.uint8, min(end, len(text)) - begin, begin)
+def look(text: bytes | bytearray, begin: int, end: int, much: bool = True) -> Lines:
+    """The lines of ``text[begin:end]``, whose first byte is no line end.
+
+    Args:
+        text: holds them.
+        begin: where they begin.
+        end: where they end.
+        much: whether there are many megabytes to look at, this text among them.
+    """
+    return (_by_blocks if much else _by_search)(text, begin, end)
+
+
+def _by_search(text: bytes | bytearray, begin: int, end: int) -> Lines:
+    found = text.find(b"\n\n", begin, end)
+    stop = end if found < 0 else found + 1
+    return Lines(stop - begin, found >= 0, text.count(b"\n", begin, stop), text.count(b";\n", begin, stop))
+
+
+def _by_blocks(text: bytes | bytearray, begin: int, end: int) -> Lines:
+    import numpy as np
+
+    whole = np.frombuffer(text, np.uint8, end - begin, begin)
     ended = closed = 0
     for at in range(0, len(whole), _BLOCK_BYTES):
         start = max(0, at - 1)  # with the byte before

@@ -30,14 +30,15 @@ class PatientPipe:
         self._lock = threading.Lock()
         self._read_at = time.monotonic()
 
-    def read(self, size: int, /) -> bytes:
-        """So many bytes, fewer only at the end."""
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill it, and say with how many bytes; fewer only at the end."""
         with self._lock:
-            first = bytes(self._held[:size])
-            del self._held[:size]
-            rest = self._pipe.read(size - len(first)) if len(first) < size else b""
+            first = self._held[: len(buffer)]
+            buffer[: len(first)] = first
+            del self._held[: len(first)]
+            rest = self._pipe.readinto(buffer[len(first) :]) if len(first) < len(buffer) else 0
             self._read_at = time.monotonic()
-        return first + rest if first else rest
+        return len(first) + rest
 
     def nudge(self) -> None:
         """Read a little, if nobody has for long."""

@@ -40,8 +40,8 @@ _REMEDY = "Run the backup again. If it stays so, run mariadb-dump by hand and lo
 class Readable(Protocol):
     """A pipe or a file."""
 
-    def read(self, size: int, /) -> bytes:
-        """Up to so many bytes; none at the end."""
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Put in as many bytes as there are, and say how many; none at the end."""
 
 
 def pieces(
@@ -85,31 +85,47 @@ class _Around(NamedTuple):
 
 
 class _Window:
-    """The bytes that were read and not yet handed over: ``text[at:]``."""
+    """The bytes that were read and not yet handed over: ``text[at:end]``.
+
+    They are read into the same memory again and again: fresh memory costs as much as what is done with it.
+    """
 
     def __init__(self, stream: Readable, piece_bytes: int) -> None:
         self._stream = stream
         self.piece_bytes = piece_bytes
-        self.text = b""
-        self.at = 0
+        self.text = bytearray(2 * piece_bytes)
+        self.at = self.end = 0
+        self.taken_bytes = 0
         self.ended = False
+
+    @property
+    def length(self) -> int:
+        """How many bytes are at hand."""
+        return self.end - self.at
 
     def fill(self, wanted: int) -> None:
         """Have so many bytes at hand, fewer only at the end."""
-        missing = wanted - (len(self.text) - self.at)
-        if missing <= 0 or self.ended:
+        if self.length >= wanted or self.ended:
             return
-        parts = [memoryview(self.text)[self.at :]]
-        while missing > 0 and (read := self._stream.read(max(missing, self.piece_bytes))):
-            parts.append(memoryview(read))
-            missing -= len(read)
-        self.ended = missing > 0
-        self.text, self.at = b"".join(parts), 0
+        self._make_room(max(wanted, self.length + self.piece_bytes))
+        room = memoryview(self.text)
+        while self.length < wanted and (read := self._stream.readinto(room[self.end :])):
+            self.end += read
+        self.ended = self.length < wanted
+
+    def _make_room(self, wanted: int) -> None:
+        """Move what is at hand to the beginning of a text that has room for so many bytes."""
+        held = memoryview(self.text)[self.at : self.end]
+        size = max(wanted, 2 * self.piece_bytes)
+        if size != len(self.text):
+            self.text = bytearray(size)
+        memoryview(self.text)[: len(held)] = held
+        self.at, self.end = 0, len(held)
 
     def find(self, wanted: bytes, start: int, limit: int = 1 << 62) -> int:
         """Where it begins, relative to ``at``; reads on until it comes. -1 where it does not, before ``limit``."""
-        while (found := self.text.find(wanted, self.at + start)) < 0:
-            length = len(self.text) - self.at
+        while (found := self.text.find(wanted, self.at + start, self.end)) < 0:
+            length = self.length
             if self.ended or length > limit:
                 return -1
             start = max(start, length - len(wanted) + 1)
@@ -117,16 +133,23 @@ class _Window:
         return found - self.at
 
     def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
-        """A match at ``at``, of something that is short."""
+        """A match at ``at``, of something that is short; to be asked before more is read."""
         self.fill(_SHORT_BYTES)
-        return pattern.match(self.text, self.at)
+        return pattern.match(self.text, self.at, self.end)
+
+    def goes_on(self, wanted: bytes, start: int = 0) -> bool:
+        """Whether it is what comes next, or from ``start`` on."""
+        self.fill(start + len(wanted))
+        return self.text.startswith(wanted, self.at + start, self.end)
 
     def take(self, length: int) -> bytes:
         """Hand over so many bytes."""
-        begin, self.at = self.at, self.at + length
-        return self.text[begin : self.at]
+        begin, self.at = self.at, min(self.end, self.at + length)
+        self.taken_bytes += length
+        return bytes(memoryview(self.text)[begin : self.at])
 
 
+_MUCH_BYTES = 8 * 1024 * 1024
 _SHORT_BYTES = 2 * 1024 * 1024
 """What opening and closing words do not exceed, nor an INSERT with its list of 4096 names of 64 characters."""
 
@@ -159,8 +182,7 @@ def _rows(window: _Window, table: str, columns: tuple[str, ...], head: bytes, ar
     while not last:
         length, lines = cut(window, insert, table)
         body = window.take(length)
-        window.fill(len(insert))
-        last = not window.text.startswith(insert, window.at)
+        last = not window.goes_on(insert)
         rows, longest = _count(body, lines, insert, table)
         yield Piece("data", table, columns, rows, around.head + head, body, around.tail, around.charset, longest)
         head = b""
@@ -175,12 +197,12 @@ def _cut(window: _Window, insert: bytes, table: str) -> tuple[int, Lines | None]
     size = window.piece_bytes
     window.fill(size + len(_END_OF_TABLE))
     begin = window.at
-    cut = window.text.rfind(_END, begin, begin + size) + len(_END) - begin
+    cut = window.text.rfind(_END, begin, min(begin + size, window.end)) + len(_END) - begin
     if cut < len(_END):
         cut = _end_of_statement(window, size - len(_END) + 1, table)
         window.fill(cut + 1)
         begin = window.at
-    lines = look(window.text, begin, begin + cut + 1)
+    lines = look(window.text, begin, min(begin + cut + 1, window.end), window.taken_bytes > _MUCH_BYTES)
     return lines.length if lines.blank else cut, lines
 
 
@@ -192,8 +214,7 @@ def _cut_slowly(window: _Window, insert: bytes, table: str) -> tuple[int, Lines 
         if cut and end > window.piece_bytes:
             return cut, None
         cut = end
-        window.fill(cut + len(insert))
-        if not window.text.startswith(insert, window.at + cut):
+        if not window.goes_on(insert, cut):
             return cut, None
 
 
@@ -252,7 +273,7 @@ def _opened(values: bytes) -> int:
 
 def _check_closing(window: _Window) -> None:
     window.fill(_SHORT_BYTES)
-    text = window.take(len(window.text) - window.at)
+    text = window.take(window.length)
     if not window.ended:
         raise DumpFailed("mariadb-dump's output goes on where only closing words belong", _REMEDY)
     if not COMPLETE.search(text):
