@@ -134,12 +134,15 @@ class Recovery:
             yield
 
     def require_its_server(self) -> None:
-        """What was done and is left to do was and is on the server that the recovery began on.
+        """What was done and is left to do was and is on the server that the recovery began on, of its database.
 
         Raises:
             Obstructed: the fleet names another one by now.
         """
+        names = self.fleet.target(self.plan).database
         now, then = server_of(self.live), self.request.server
+        if names != self.request.live:
+            now, then = f"database {names} on {now}", f"database {self.request.live} on {then or now}"
         if then and now != then:
             raise Obstructed(
                 f"{self.journal.recovery} was begun on {then}, and the fleet names {now} by now",
@@ -156,6 +159,12 @@ class Recovery:
     def application(self) -> Application:
         """What lives on it."""
         return Application(self.fleet.plan(self.plan).application, self.live, self.around.outputs, self.around.sleep)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has put the application into maintenance, and not let it go on since."""
+        application = self.fleet.plan(self.plan).application
+        return self.journal.stopped and application is not None and application.maintenance_on is not None
 
     def say(self, line: str) -> None:
         """Tell whoever watches."""

@@ -160,10 +160,14 @@ def test_a_recovery_is_gone_on_with_on_the_server_it_began_on_alone(live: Live) 
     description = json.loads(live.file.read_text())
     description["databases"]["shop-db"]["host"] = "localhost"
     moved = Recovery(built(description, live.file.parent), recovery.journal, live.around)
+    description = json.loads(live.file.read_text())
+    description["databases"]["shop-db"]["name"] = "another"
+    renamed = Recovery(built(description, live.file.parent), recovery.journal, live.around)
     before = live.content()
     for act in (carry_out, lambda each: take_back(each, "a test", "tester")):
-        with pytest.raises(Obstructed, match="and the fleet names localhost"):
-            act(moved)  # type: ignore[operator]
+        for fleet, named in ((moved, "localhost"), (renamed, "database another on ")):
+            with pytest.raises(Obstructed, match=f"and the fleet names {named}"):
+                act(fleet)  # type: ignore[operator]
     assert live.content() == before
     assert give_up(moved, "the server is gone", "tester") == "nothing changed"
     assert live.recover()[1].result == "recovered"
