@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from backproof.errors import NotFound
 from backproof.records import Backup
 
 LATEST = "latest"
+NEWEST = (LATEST, "latest-proven")
+"""A recovery takes nothing for the latest that is not proven."""
 _TOLD_AT_MOST = 5
+_CLOCKS_DIFFER = timedelta(minutes=1)
+"""Those of two machines may, and nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ def select(backups: Sequence[Backup], wanted: str = LATEST, before: datetime | N
 
     Args:
         backups: of one plan, in any order.
-        wanted: ``latest``, or an id.
+        wanted: ``latest`` or ``latest-proven``, or an id.
         before: only what was taken before that moment, aware UTC; not together with an id.
 
     Raises:
@@ -39,7 +43,7 @@ def select(backups: Sequence[Backup], wanted: str = LATEST, before: datetime | N
     Source: "Choose the backup": the newest from before the corruption, deletion or breach.
     """
     newest_first = sorted(backups, key=lambda each: each.taken_at, reverse=True)
-    if wanted != LATEST:
+    if wanted not in NEWEST:
         return _by_id(newest_first, wanted)
     passed_over: list[str] = []
     for backup in newest_first:
@@ -47,11 +51,32 @@ def select(backups: Sequence[Backup], wanted: str = LATEST, before: datetime | N
         if not reasons:
             return Selection(backup, _told(passed_over))
         passed_over.append(f"{backup.id}: {reasons[0]}")
+    raise _none(newest_first, before)
+
+
+def _none(newest_first: Sequence[Backup], before: datetime | None) -> NotFound:
+    """What is nearest to what was asked for comes first: neither safety backups nor what came after the moment."""
+    remedy = "`backproof list PLAN` shows those there are; any can be chosen by its id, also one that is not proven."
+    if before and (taken := [each for each in newest_first if not list(_against(each, None))]):
+        oldest = taken[-1]
+        return NotFound(
+            f"no proven backup before {before:%Y-%m-%d %H:%M:%S} UTC was found; the oldest is {oldest.id},"
+            f" of {oldest.taken_at:%Y-%m-%d %H:%M:%S} UTC",
+            f"A moment is UTC unless it has an offset. {remedy}",
+        )
+    ordinary_first = sorted(newest_first, key=lambda each: each.kind == "safety")
+    told = "; ".join(_told([f"{each.id}: {next(_against(each, before))}" for each in ordinary_first]))
     when = f" before {before:%Y-%m-%d %H:%M:%S} UTC" if before else ""
-    told = f": {'; '.join(_told(passed_over))}" if passed_over else ""
-    raise NotFound(
-        f"no proven backup{when} was found{told}",
-        "`backproof list` shows those there are; any can be chosen by its id, also one that is not proven.",
+    return NotFound(f"no proven backup{when} was found{f': {told}' if told else ''}", remedy)
+
+
+def yet_to_come(backup: Backup, now: datetime) -> tuple[str, ...]:
+    """A sentence where a clock is wrong: then nobody knows how old the backup is, nor what would be lost."""
+    if backup.taken_at - now <= _CLOCKS_DIFFER:
+        return ()
+    return (
+        f"{backup.id} was taken at {backup.taken_at:%Y-%m-%d %H:%M} UTC, which is yet to come by the clock of this"
+        f" machine ({now:%Y-%m-%d %H:%M} UTC): set it right",
     )
 
 
@@ -63,7 +88,7 @@ def _by_id(newest_first: Sequence[Backup], wanted: str) -> Selection:
             if newer:
                 warnings.append(f"{newer} newer proven {'backup is' if newer == 1 else 'backups are'} there")
             return Selection(backup, warnings=tuple(warnings))
-    raise NotFound(f"no backup {wanted} was found", "`backproof list` shows those there are.")
+    raise NotFound(f"no backup {wanted} was found", "`backproof list PLAN` shows those there are.")
 
 
 def _against(backup: Backup, before: datetime | None) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from backproof.errors import NotFound
+from backproof.errors import ConfigurationError, NotFound
 from backproof.records import Record
 from backproof.recovery.entries import Facts, JournalEntry
 
@@ -95,10 +95,11 @@ def naming(scenario: str, by: str) -> Facts:
     return {"scenario": scenario, "by": by}
 
 
-def ticking(entries: Sequence[JournalEntry], step: str, by: str, done_at: datetime) -> Facts:
+def ticking(entries: Sequence[JournalEntry], step: str, by: str, done_at: datetime, now: datetime) -> Facts:
     """What the journal is told of a step that somebody has done.
 
     Raises:
+        ConfigurationError: it would be done in the future.
         NotFound: nobody has said what happened, or that scenario has no such step.
     """
     found = read(entries)
@@ -110,6 +111,10 @@ def ticking(entries: Sequence[JournalEntry], step: str, by: str, done_at: dateti
     names = [each.step for each in found.steps]
     if step not in names:
         raise NotFound(f"scenario {found.scenario} has no step {step!r}", f"There are: {', '.join(names)}.")
+    if done_at > now:
+        raise ConfigurationError(
+            f"{done_at:%Y-%m-%d %H:%M} UTC is yet to come", "Say when it was done, in UTC or with an offset."
+        )
     return {"ticked": step, "by": by, "at": done_at.isoformat()}
 
 

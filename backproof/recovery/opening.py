@@ -15,7 +15,7 @@ from backproof.recovery.entries import JournalEntry
 from backproof.recovery.journal import WHOLE, journals, opened
 from backproof.recovery.measured import expected
 from backproof.recovery.naming import recovery_id
-from backproof.selection import LATEST, select
+from backproof.selection import LATEST, NEWEST, select, yet_to_come
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Proposal:
     lost: bool
     """There is no such database on the server."""
     loses: timedelta
-    """What was written in the time since the backup would not be there."""
+    """What was written in the time since the backup would not be there; none: by this clock it is yet to be taken."""
     expected: timedelta | None
     """How long the recovery takes, by what was measured; None: nothing was."""
     obstacles: tuple[Obstacle, ...]
@@ -55,7 +55,7 @@ def propose(
         fleet: where the plan is found.
         plan: its name.
         now: aware UTC.
-        wanted: ``latest`` (proven), or an id.
+        wanted: ``latest``, which is proven here and may be called ``latest-proven`` too; or an id.
         before: the newest proven one taken before that moment, aware UTC.
         store: read this store's copy and no other's.
         mode: ``swap`` or ``in-place``.
@@ -65,7 +65,7 @@ def propose(
         ConfigurationError: an id and a moment were both given.
         BackproofError: neither the server nor, for a backup, any store answered.
     """
-    if before is not None and wanted != LATEST:
+    if before is not None and wanted not in NEWEST:
         raise ConfigurationError("a backup and a moment were both given", "Give one of them.")
     if store is not None:
         fleet.store(store)
@@ -94,7 +94,13 @@ def propose(
         expected=None if takes is None else timedelta(seconds=takes.seconds),
         obstacles=tuple(engine.obstacles(live)),
         passed_over=selected.passed_over,
-        warnings=(*selected.warnings, *doubts, *_warnings(fleet, plan, mode)),
+        warnings=(
+            *selected.warnings,
+            *yet_to_come(selected.backup, now),
+            *_ahead(before, now),
+            *doubts,
+            *_warnings(fleet, plan, mode),
+        ),
     )
 
 
@@ -225,6 +231,14 @@ def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> set[str]:
             )
         ids |= {journal.recovery for journal in known}
     return ids
+
+
+def _ahead(before: datetime | None, now: datetime) -> list[str]:
+    if before is None or before <= now:
+        return []
+    return [
+        f"{before:%Y-%m-%d %H:%M} UTC is yet to come: is it a moment of another zone? It is UTC unless it has an offset"
+    ]
 
 
 def _warnings(fleet: Fleet, plan: str, mode: Mode) -> list[str]:

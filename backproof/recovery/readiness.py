@@ -16,7 +16,7 @@ from backproof.recovery.context import places
 from backproof.recovery.journal import journals
 from backproof.recovery.measured import expected
 from backproof.recovery.report import objective
-from backproof.selection import Selection, select
+from backproof.selection import Selection, select, yet_to_come
 from backproof.stores import Store
 from backproof.words import size
 
@@ -106,7 +106,9 @@ def _unreachable(listing: catalog.Listing) -> list[Finding]:
 def _backup(asked: _Asked) -> Iterator[Finding]:
     age, rpo = asked.now - asked.backup.taken_at, asked.fleet.plan(asked.plan).objectives.rpo
     found = f"{asked.backup.id}, proven, {_span(age)} old"
-    if age > rpo:
+    if wrong := yet_to_come(asked.backup, asked.now):
+        yield warning("backup", wrong[0], "Ages and moments are judged by that clock.")
+    elif age > rpo:
         remedy = f"`backproof backup {asked.plan}` takes one now; `backproof status` says why there is no newer one."
         yield warning("backup", f"{found}; the plan promises {_span(rpo)}", remedy)
     else:

@@ -1,6 +1,7 @@
 """``backproof recovery``: what recoveries there were, what is to be said of them, and what they left."""
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -69,6 +70,7 @@ def show_command(session: Session, recovery_id: str, plan: str | None) -> None:
         _say_people(people)
 
     session.answer(document, in_words)
+    _warn_of_maintenance(recovery)
 
 
 @recovery_command.command("note", short_help="Write down a cause, a plan, a step that a person took.")
@@ -82,8 +84,11 @@ def note_command(session: Session, recovery_id: str, text: str, plan: str | None
     from backproof.recovery.journal import WHOLE
     from backproof.recovery.noting import note
 
+    said = " ".join(text.split())
+    if not said:
+        raise click.UsageError("There is nothing to note: say it in quotes behind the id.")
     _, recovery = found(session, plan, recovery_id)
-    entry = note(recovery, WHOLE, {"by": by or user(), "text": " ".join(text.split())})
+    entry = note(recovery, WHOLE, {"by": by or user(), "text": said})
     _renew(recovery)
     document = {"noted": {"recovery": recovery_id, "at": entry.at.isoformat().replace("+00:00", "Z"), **entry.facts}}
     session.answer(document, lambda: speaking.say(f"Noted in {recovery_id} at {moment(entry.at)} UTC."))
@@ -125,8 +130,8 @@ def tick_command(
     from backproof.recovery.noting import note
 
     _, recovery = found(session, plan, recovery_id)
-    at = done_at or recovery.around.now()
-    note(recovery, HUMAN, ticking(recovery.journal.entries, step, by or user(), at))
+    now = recovery.around.now()
+    note(recovery, HUMAN, ticking(recovery.journal.entries, step, by or user(), done_at or now, now))
     _renew(recovery)
     people = read(recovery.journal.entries)
     session.answer({"human_steps": people.model_dump(mode="json")}, lambda: _say_people(people))
@@ -181,8 +186,21 @@ def give_up_command(
     names = left(recovery)
     for name in names:
         speaking.warn(f"{name} is left there: look into it before you drop it by hand")
+    _warn_of_maintenance(recovery)
     document = {"given_up": {"recovery": recovery_id, "result": result, "left": list(names)}}
     session.answer(document, lambda: speaking.say(f"{recovery_id} is given up: {result}."))
+
+
+def _warn_of_maintenance(recovery: "Recovery") -> None:
+    """Whoever has ended it by hand is told what nobody else does any more."""
+    if not recovery.stopped:
+        return
+    if recovery.journal.closed is None:
+        speaking.warn(f"THE APPLICATION IS IN MAINTENANCE until {recovery.journal.recovery} is resumed or taken back")
+        return
+    application = recovery.fleet.plan(recovery.plan).application
+    how = f": `{shlex.join(off)}`" if application and (off := application.maintenance_off) else ""
+    speaking.warn(f"THE APPLICATION WAS LEFT IN MAINTENANCE: let it go on by hand, once what is live is right{how}")
 
 
 def _renew(recovery: "Recovery") -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Moment(click.ParamType):  # type: ignore[type-arg]
-    """``2025-11-07 14:02`` or ``2025-11-07T14:02:30+01:00``; UTC unless said."""
+    """``2025-11-07 14:02``, also with ``UTC`` behind it, or ``2025-11-07T14:02:30+01:00``; UTC unless said."""
 
     name = "moment"
 
@@ -33,16 +33,16 @@ class Moment(click.ParamType):  # type: ignore[type-arg]
         if isinstance(value, datetime):
             return value
         try:
-            parsed = datetime.fromisoformat(value)
-        except ValueError:
+            parsed = datetime.fromisoformat(value.removesuffix("UTC").rstrip())
+            return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no moment; write 2025-11-07T14:02, in UTC, or with an offset.", param, ctx)
-        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 @click.command("recover", short_help="Put a backup in the place of the live database, with a way back.")
 @click.argument("plan", required=False)
 @click.option("--backup", default="latest", metavar="ID", help="Its id, or latest: the newest that is proven.")
-@click.option("--before", type=Moment(), metavar="MOMENT", help="The newest proven one taken before that.")
+@click.option("--before", type=Moment(), metavar="MOMENT", help="The newest proven one taken before that (UTC).")
 @click.option("--from", "store", metavar="STORE", help="Read this store's copy; else the first good one.")
 @click.option("--reason", metavar="TEXT", help="Why; it stands in the report.")
 @click.option("--mode", type=click.Choice(["swap", "in-place"]), default="swap", show_default=True)
@@ -83,9 +83,9 @@ def _recover(session: Session, plan: str, mode: Any, asked: dict[str, Any], begu
     fleet = session.fleet(plan)
     proposal = propose(fleet, plan, datetime.now(UTC), asked["backup"], asked["before"], asked["store"], mode=mode)
     if asked["tables"]:
-        recovering_tables.say_proposal(proposal, asked["tables"])
+        recovering_tables.say_proposal(proposal, asked["tables"], asked["before"], fleet.spec.timezone)
     else:
-        say_proposal(proposal)
+        say_proposal(proposal, asked["before"], fleet.spec.timezone)
     if asked["show"]:
         session.answer({"proposal": proposal_document(proposal)}, lambda: None)
         return exits.DONE
@@ -139,6 +139,9 @@ def rollback_command(
         chosen.around = around
         closed = chosen.journal.closed
         if closed is not None and closed.facts.get("result") != "recovered":
+            if closed.facts.get("result") == "rollback failed":
+                speaking.warn(already(recovery_id, chosen.plan, closed))
+                return exits.FAILED
             speaking.say(f"{recovery_id} ended already: {closed.facts.get('result')}. There is nothing to take back.")
             return exits.DONE
         since = "It had not ended." if closed is None else f"What was written since {moment(closed.at)} UTC will not be"
@@ -196,7 +199,7 @@ def found(session: Session, plan: str | None, recovery_id: str) -> "tuple[Fleet,
             return fleet, Recovery(fleet, journal, around)
     if not refused:
         raise NotFound("the fleet has no plans", "Describe one.")
-    remedies = "\n".join(f"{error.fact}. {error.remedy}" for error in refused)
+    remedies = " ".join(f"{error.fact}. {error.remedy}" for error in refused)
     raise refused[0] if len(refused) == 1 else NotFound(f"no plan has a recovery {recovery_id}", remedies)
 
 

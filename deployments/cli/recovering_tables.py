@@ -1,10 +1,12 @@
 """``backproof recover --tables``: some tables replaced by a backup's, all others left as they are."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from deployments.cli import speaking
+from deployments.cli.recovery_in_words import asked_for, say_lines
 from deployments.cli.wording import moment
 
 if TYPE_CHECKING:
@@ -31,20 +33,17 @@ def mode(asked: dict[str, Any]) -> Any:
     return "tables"
 
 
-def say_proposal(proposal: "Proposal", tables: tuple[str, ...]) -> None:
+def say_proposal(proposal: "Proposal", tables: tuple[str, ...], before: datetime | None, zone: str) -> None:
     """What would be replaced, and by what."""
     backup = proposal.backup
     proven = f"proven {moment(backup.proven_at)} UTC" if backup.proven_at else "NOT PROVEN"
     lines = {
         "Replace": f"{', '.join(tables)} of {proposal.live.database} on {proposal.live.host}:{proposal.live.port}",
+        **asked_for(before, zone),
         "With": f"those of {backup.id} ({backup.kind}), taken {moment(backup.taken_at)} UTC, {proven}",
         "Lost": "what was written to them since; the safety backup will hold it",
     }
-    width = max(map(len, lines))
-    for name, value in lines.items():
-        speaking.note(f"{name.ljust(width)}   {value}")
-    for sentence in proposal.passed_over:
-        speaking.note(f"{'Not taken'.ljust(width)}   {sentence}")
+    say_lines(lines, proposal.passed_over)
     for warning in proposal.warnings:
         speaking.warn(warning)
 

@@ -1,6 +1,9 @@
 """How a recovery reads at a terminal: what it would do, and what it was."""
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from deployments.cli import speaking
 from deployments.cli.wording import moment, several, size, span
@@ -31,8 +34,31 @@ def proposal_document(proposal: "Proposal") -> dict[str, object]:
     }
 
 
-def say_proposal(proposal: "Proposal") -> None:
-    """What a recovery would do, on stderr: it is asked about, and is no result."""
+def asked_for(before: datetime | None, zone: str) -> dict[str, str]:
+    """The moment that was asked for, as it was understood: also by the clocks of the fleet's zone."""
+    if before is None:
+        return {}
+    there = before.astimezone(ZoneInfo(zone))
+    local = "" if there.utcoffset() == before.utcoffset() else f", which is {there:%Y-%m-%d %H:%M:%S} in {zone}"
+    return {"Before": f"{before.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC{local}"}
+
+
+def say_lines(lines: dict[str, str], passed_over: Iterable[str]) -> None:
+    """One below the other, on stderr: it is asked about, and is no result."""
+    rows = [*lines.items(), *(("Not taken", sentence) for sentence in passed_over)]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        speaking.note(f"{name.ljust(width)}   {value}")
+
+
+def say_proposal(proposal: "Proposal", before: datetime | None, zone: str) -> None:
+    """What a recovery would do.
+
+    Args:
+        proposal: what was chosen.
+        before: the moment that was asked for.
+        zone: the fleet's.
+    """
     backup, manifest = proposal.backup, proposal.manifest
     proven = f"proven {moment(backup.proven_at)} UTC" if backup.proven_at else "NOT PROVEN"
     expected = (
@@ -41,16 +67,15 @@ def say_proposal(proposal: "Proposal") -> None:
     lines = {
         "Replace": f"{proposal.live.database} on {proposal.live.host}:{proposal.live.port}"
         + (" (which is not there)" if proposal.lost else ""),
+        **asked_for(before, zone),
         "With": f"{backup.id} ({backup.kind}), taken {moment(backup.taken_at)} UTC, {proven}",
-        "Lost": f"what was written in the last {span(proposal.loses.total_seconds())}",
+        "Lost": f"what was written in the last {span(proposal.loses.total_seconds())}"
+        if proposal.loses
+        else "not known: by this machine's clock the backup is yet to be taken",
         "Size": f"{size(manifest.plain_bytes)} of SQL, {several(len(manifest.tables), 'table')}",
         "Takes": f"{expected}, from {', '.join(proposal.stores)}",
     }
-    width = max(map(len, lines))
-    for name, value in lines.items():
-        speaking.note(f"{name.ljust(width)}   {value}")
-    for sentence in proposal.passed_over:
-        speaking.note(f"{'Not taken'.ljust(width)}   {sentence}")
+    say_lines(lines, proposal.passed_over)
     for warning in proposal.warnings:
         speaking.warn(warning)
     for each in proposal.obstacles:
@@ -59,15 +84,16 @@ def say_proposal(proposal: "Proposal") -> None:
 
 def already(recovery: str, plan: str, closed: "JournalEntry") -> str:
     """What there is to go on with in a recovery that has ended."""
-    ended, why = f"{moment(closed.at)} UTC", str(closed.facts.get("why", ""))
+    ended, why = f"{moment(closed.at)} UTC", str(closed.facts.get("why", "")).rstrip(".")
+    why = f": {why}." if why else "."
     another = f"It can't be gone on with; `backproof recover {plan}` begins another."
     if closed.facts["result"] == "recovered":
         return f"{recovery} succeeded at {ended}. What failed after that, if anything, is tried again."
     if closed.facts["result"] == "rolled back":
-        return f"{recovery} was taken back at {ended}, and what was live before it is live: {why} {another}"
+        return f"{recovery} was taken back at {ended}, and what was live before it is live{why} {another}"
     if closed.facts["result"] == "rollback failed":
-        return f"{recovery} was given up at {ended}, and what is live may be anything: {why} {another}"
-    return f"{recovery} ended at {ended} and changed nothing: {why} {another}"
+        return f"{recovery} was given up at {ended}, and what is live may be anything{why} {another}"
+    return f"{recovery} ended at {ended} and changed nothing{why} {another}"
 
 
 def say_report(made: "RecoveryReport", also: str = "") -> None:
@@ -89,7 +115,8 @@ def say_report(made: "RecoveryReport", also: str = "") -> None:
     if made.safety_backups:
         facts["Safety"] = ", ".join(made.safety_backups)
     if made.set_aside:
-        facts["Set aside"] = f"{made.set_aside}: `backproof recovery discard {made.recovery}` removes it"
+        back = f"`backproof rollback {made.recovery}` brings it back, " if made.result == "recovered" else ""
+        facts["Set aside"] = f"{made.set_aside}: {back}`backproof recovery discard {made.recovery}` removes it"
     speaking.print_facts(facts)
     speaking.say("")
     speaking.print_table(
@@ -103,8 +130,8 @@ def say_report(made: "RecoveryReport", also: str = "") -> None:
     )
     if made.rows_written:
         speaking.say("")
-        speaking.say("Rows that the set-aside database has and the backup has not:")
+        speaking.say("Rows of what was live just before the swap, against those of the backup:")
         for table, rows in made.rows_written.items():
-            speaking.say(f"  {table}: {rows:+,}")
+            speaking.say(f"  {table}: {abs(rows):,} {'more' if rows > 0 else 'fewer'}")
     for note in made.notes:
         speaking.say(f"Note of {moment(note.at)} UTC by {note.by}: {note.text}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import pytest
@@ -188,5 +188,8 @@ def test_what_is_proposed_names_the_backup_what_is_lost_and_the_time(live: Live)
     assert proposal.expected is not None
     assert proposal.expected.total_seconds() > 0
     assert not proposal.lost
+    assert "is yet to come" not in str(proposal.warnings)
+    ahead = propose(live.fleet, PLAN, datetime.now(UTC), before=datetime.now(UTC) + timedelta(hours=1))
+    assert (ahead.backup.id, "is yet to come" in str(ahead.warnings)) == (live.world.backup, True)
     with pytest.raises(NotFound, match="no proven backup before"):
         propose(live.fleet, PLAN, datetime.now(UTC), before=datetime(2020, 1, 1, tzinfo=UTC))
