@@ -22,6 +22,9 @@ WHOLE = "recovery"
 ROLLBACK = "rollback"
 """The step whose ``begun`` says that a recovery is being taken back, and why."""
 
+Refusal = tuple[str, BackproofError]
+"""A place that did not take an entry, and why."""
+
 
 class Journal:
     """One recovery's entries, in their order.
@@ -39,8 +42,20 @@ class Journal:
         self._entries = list(entries)
         self._now = now
         self._lock = Lock()
-        self.doubts: list[str] = []
-        """Places that did not take an entry, a sentence each."""
+        self._refused: dict[str, list[BackproofError]] = {}
+
+    @property
+    def doubts(self) -> list[str]:
+        """Places that did not take entries, a sentence each."""
+        return [
+            f"the journal could not be written to {name} ({len(errors)} of its entries), last: {errors[-1].fact}"
+            for name, errors in self._refused.items()
+        ]
+
+    def doubt(self, refused: Sequence[Refusal]) -> None:
+        """Keep which places did not take an entry."""
+        for name, error in refused:
+            self._refused.setdefault(name, []).append(error)
 
     @property
     def entries(self) -> tuple[JournalEntry, ...]:
@@ -115,7 +130,7 @@ class Journal:
                 at=self._now(),
                 facts=facts or {},
             )
-            self.doubts += put(self._places, self._signer, entry)
+            self.doubt(put(self._places, self._signer, entry))
             self._entries.append(entry)
         return entry
 
@@ -140,14 +155,14 @@ def _begins(entry: JournalEntry) -> bool:
     return (entry.step, entry.what) == (ROLLBACK, "begun")
 
 
-def put(places: Sequence[Store], signer: Signer, entry: JournalEntry) -> list[str]:
+def put(places: Sequence[Store], signer: Signer, entry: JournalEntry) -> list[Refusal]:
     """Write one entry on this machine (the first of the places), and into the first other one that takes it.
 
     Returns:
-        A sentence for each place that should have taken it and did not.
+        Each place that should have taken it and did not, and why.
     """
     document, written = signer.sign(entry), 0
-    refused: list[tuple[str, BackproofError]] = []
+    refused: list[Refusal] = []
     for place in places:
         try:
             place.put(entry_key(entry.name), [document])
@@ -163,14 +178,14 @@ def put(places: Sequence[Store], signer: Signer, entry: JournalEntry) -> list[st
                 break
     if not written:
         raise refused[0][1]
-    return [f"the journal could not be written to {name}: {error.fact}" for name, error in refused]
+    return refused
 
 
 def opened(places: Sequence[Store], signer: Signer, first: JournalEntry, now: Now) -> Journal:
     """A new journal, with its first entry written."""
-    doubts = put(places, signer, first)
+    refused = put(places, signer, first)
     journal = Journal(places, signer, [first], now)
-    journal.doubts += doubts
+    journal.doubt(refused)
     return journal
 
 

@@ -57,7 +57,7 @@ class RecoveryReport(Record):
     objective_seconds: float
     """The recovery time objective, by the size of the database that was backed up."""
     maintenance_seconds: float | None
-    """How long the application was stopped; None: it was not."""
+    """How long the application was stopped, a rollback's own time added; None: it was not."""
     phases: tuple[Timing, ...]
     checklist: tuple[Point, ...]
     loses_seconds: float
@@ -110,9 +110,11 @@ def report(journal: Journal, manifest: Manifest, times: RecoveryTimesSpec) -> Re
         loses_seconds=(opened_at - manifest.taken_at).total_seconds(),
         rows_written={table: int(str(count)) for table, count in written.items()} if isinstance(written, dict) else {},
         safety_backups=tuple(
-            str(facts["backup"])
-            for facts in (journal.facts("safety"), keep, journal.facts("back-safety"))
-            if facts.get("backup")
+            dict.fromkeys(
+                str(facts["backup"])
+                for facts in (journal.facts("safety"), keep, journal.facts("back-safety"))
+                if facts.get("backup")
+            )
         ),
         set_aside=_set_aside(journal, request),
         notes=tuple(
@@ -178,9 +180,11 @@ def _phases(journal: Journal) -> Iterator[Timing]:
 
 
 def _maintenance(journal: Journal) -> float | None:
-    on = journal.last("maintenance-on", "begun")
-    off = journal.last("maintenance-off", "done") or journal.last("back-maintenance-off", "done")
-    return (off.at - on.at).total_seconds() if on and off else None
+    on, off = journal.last("maintenance-on", "begun"), journal.last("maintenance-off", "done")
+    again, ended = journal.last("back-maintenance-on", "begun"), journal.last("back-maintenance-off", "done")
+    stops = [(on, off), (again, ended)] if off else [(on, ended)]
+    spans = [(end.at - begin.at).total_seconds() for begin, end in stops if begin and end]
+    return sum(spans) if spans else None
 
 
 def _set_aside(journal: Journal, request: Request) -> str | None:

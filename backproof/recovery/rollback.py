@@ -173,7 +173,7 @@ _ON = Step("back-maintenance-on", "maintenance on", back_on, settled=True)
 _VERIFY = Step("back-verify", "verify what is live", back_verify, tries=5)
 _OFF = Step("back-maintenance-off", "maintenance off", back_off)
 _HEALTHY = Step("back-health", "see whether the application answers", back_healthy, settled=True)
-_CLEAN = Step("back-clean", "remove the restored database", back_clean, tries=3, settled=True)
+_CLEAN = Step("back-clean", "remove the restored database, or keep what users wrote", back_clean, tries=3, settled=True)
 _NOTIFY = Step("back-notify", "tell the team", back_notify, settled=True)
 
 SWAP_BACK = _groups(

@@ -158,3 +158,12 @@ def test_a_journal_says_whether_the_application_was_left_stopped(machine: Machin
     ):
         journal.write(step, what)  # type: ignore[arg-type]
         assert journal.stopped is stopped, (step, what)
+
+
+def test_a_store_that_takes_no_entry_is_named_once_whatever_their_number(machine: Machine) -> None:
+    machine.store.rename(machine.store.with_name("away"))
+    machine.store.touch()
+    for step in STEPS:
+        machine.journal.write(step, "failed")
+    [told] = machine.journal.doubts
+    assert told.startswith("the journal could not be written to near (2 of its entries), last: ")
