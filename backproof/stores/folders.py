@@ -67,8 +67,14 @@ def walk(folder: int, where: Path, under: str = "", prefix: str = "") -> Iterato
 
 
 def free_bytes(root: Path) -> int:
-    """Room left for us on the disk of a folder that may not be there yet."""
+    """Room left for us on the disk of a folder that may not be there yet.
+
+    Raises:
+        OSError: that disk can't be written to at all.
+    """
     disk = os.statvfs(next(each for each in (root, *root.parents) if each.exists()))
+    if disk.f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
     return disk.f_bavail * disk.f_frsize
 
 

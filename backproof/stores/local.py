@@ -149,7 +149,7 @@ class LocalStore:
 
     def free_bytes(self) -> int | None:
         """Room left for us on its disk."""
-        with told("measure", self.location()):
+        with told("write", self.location()):
             return folders.free_bytes(self._root)
 
     def by_hand(self, plan: str) -> ByHand:

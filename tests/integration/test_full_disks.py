@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from backproof.engines.postgresql.connect import connected
-from backproof.errors import NoSpace, Permanent
+from backproof.errors import AccessDenied, NoSpace, Permanent
 from backproof.operations.copy import copy
 from backproof.operations.preflight import preflight, require
 from backproof.operations.prove import prove
 from backproof.records import Target
 from backproof.scratch import workspace
+from backproof.stores.local import LocalStore
 from tests.support.aftermath import expect_whole
 from tests.support.fault_fixtures import Once, Past, Shop, both_kinds, shop_of
 from tests.support.fleets import PLAN
@@ -173,3 +174,13 @@ def test_a_disk_that_fills_up_under_a_replication_is_left_as_it_was(tmp_path: Pa
         (disk / "another's").unlink()
         replicas.bring(step)
         replicas.expect_equal()
+
+
+def test_a_disk_that_turned_read_only_has_no_room_however_much_is_free(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "4m"):
+        store = LocalStore("near", disk / "shop")
+        assert store.free_bytes()
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        with pytest.raises(AccessDenied, match="Read-only file system"):
+            store.free_bytes()
