@@ -51,6 +51,14 @@ gzip -dc backup.sql.gz | tail -n 1 | grep -E '^-- Backproof: [0-9]+ members$'
 {restore}
 """
 
+_KEYS = {
+    "`Unable to decrypt any data key`": "`escrow-private.pem` is not the key that the archive is sealed for. Of it"
+    " `openssl pkey -in escrow-private.pem -pubout -outform DER | sha256sum | cut -c 1-20` prints what stands behind"
+    " `rsa4096:` above.",
+    "`Unable to load PEM file`": "It is cut, or no key: it begins with `-----BEGIN` and ends with `-----`.",
+}
+"""What the stock tool says of the escrow key, and what is meant."""
+
 
 def page(manifest: Manifest, by_hand: ByHand, stores: Stores, signers: Mapping[str, str], now: datetime) -> str:
     """The README.
@@ -72,6 +80,7 @@ def page(manifest: Manifest, by_hand: ByHand, stores: Stores, signers: Mapping[s
         *_open(manifest),
         *_restore(by_hand),
         *_left(by_hand, manifest),
+        *_failing(manifest),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -89,7 +98,7 @@ def _head(manifest: Manifest, stores: Stores, signers: Mapping[str, str], now: d
     yield "\n".join(["| store | where |", "|---|---|", *(f"| {name} | `{at}` |" for name, (at, _) in stores.items())])
     yield _prose(
         "Run all lines in one `bash`, in this folder, and go on only while each ends without an error"
-        " (`set -euo pipefail` in a script)."
+        " (`set -euo pipefail` in a script). Step 9 says what an error means."
     )
 
 
@@ -180,6 +189,23 @@ def _left(by_hand: ByHand, manifest: Manifest) -> Iterator[str]:
         f"Delete `backup.sql.gz`, which is plain data{private}.",
     ]
     yield "\n".join(_prose(f"- {each}", "  ") for each in sentences)
+
+
+def _failing(manifest: Manifest) -> Iterator[str]:
+    yield "## 9. If a step fails"
+    said = {
+        "`No such file or directory`, or an error of `aws`, in step 3 or 4": "That store is not reached, or lacks this"
+        " backup: choose another one, and go on from step 3.",
+        "`Signature Verification Failure`, `FAILED`, `SerializationError`, or an error of `gzip`": "This copy is cut,"
+        " or was changed: go on from step 3 with another store, or from step 4 with another backup.",
+        "No file `signers/….pem`": "A key that is younger than this kit has signed it, or nobody's: trust it only where"
+        " whoever runs Backproof confirms its fingerprint.",
+        **(_KEYS if manifest.encryption else {}),
+        "A role, account or extension is not there": "It is younger than this kit. Make it, without a password yet,"
+        " drop the database that is half restored, and do step 7 again.",
+        "The database is there already": "See that it is not one that is needed, drop it, and do step 7 again.",
+    }
+    yield "\n".join(_prose(f"- {what}: {meaning}", "  ") for what, meaning in said.items())
 
 
 def _suffix(manifest: Manifest) -> str:
