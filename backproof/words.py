@@ -1,4 +1,6 @@
-"""How sizes and rates read: the same in reports, logs, artifacts and on a terminal. Pure."""
+"""How sizes, rates and long lists read: the same in reports, logs, artifacts and on a terminal. Pure."""
+
+from collections.abc import Iterable
 
 
 def size(count: float) -> str:
@@ -15,3 +17,10 @@ def size(count: float) -> str:
 def rate(count: int | None, seconds: float) -> str:
     """``90.2 MB/s``; empty where there is nothing to measure."""
     return f"{size(count / seconds)}/s" if count and seconds > 0 else ""
+
+
+def some(names: Iterable[str], at_most: int = 5) -> str:
+    """``customers, orders``; of many, the first few and how many more there are."""
+    listed = sorted(names)
+    more = len(listed) - at_most
+    return ", ".join(listed[:at_most]) + (f" and {more:,} more" if more > 0 else "")

@@ -36,6 +36,11 @@ def without_escrow(spec: FleetSpec, plan: str) -> str | None:
     ring = spec.plans[plan].key
     if ring is None:
         return f"plan {plan} says encryption: none: whoever reaches a store can read its backups"
+    if spec.keys[ring].escrow_private_key is not None and spec.keys[ring].escrow_public_key is None:
+        return (
+            f"plan {plan} seals no new backup for the escrow key, whose private half only opens earlier ones: "
+            f"name its public half in keys.{ring}.escrow_public_key (openssl pkey -in PRIVATE -pubout)"
+        )
     if spec.keys[ring].escrow_public_key is None:
         return (
             f"plan {plan} has no escrow key: if key ring {ring} is lost, so is every backup; "

@@ -31,6 +31,9 @@ def safety(recovery: Recovery) -> Facts:
         sealed = sealed_when_free(recovery)
     except DumpFailed as error:
         # A view on a table that was dropped keeps all from being dumped; what is set aside is not lost by that.
+        if request.mode == "tables":
+            unsealed = "or say why there is none: --no-safety-backup '…'; then nothing is taken back."
+            raise DumpFailed(error.fact, f"{error.remedy.rstrip('.')}; {unsealed}") from None
         if request.mode != "swap":
             raise
         return {"backup": None, "why not": str(error)}

@@ -47,6 +47,10 @@ def test_a_fleet_of_defaults_in_two_regions_is_told_nothing() -> None:
     ("parts", "told"),
     [
         ({"keys": {"main": {"aes256": KEY}}}, "plan shop has no escrow key"),
+        (
+            {"keys": {"main": {"aes256": KEY, "escrow_private_key": "escrow-private.pem"}}},
+            "seals no new backup for the escrow key",
+        ),
         ({"plans": plan(encryption="none"), "keys": {}}, "whoever reaches a store can read"),
         ({"plans": plan(objectives={"rpo": "12h"})}, "there is no backup for 1d"),
         (

@@ -14,6 +14,7 @@ from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.text import entries, preamble_settings
 from backproof.errors import ConfigurationError, Damaged, NotFound
 from backproof.records import Manifest, Member, Section
+from backproof.words import some
 
 FRAME = frozenset({"PREAMBLE", "CLOSING"})
 """Kinds of entries that define nothing."""
@@ -121,7 +122,7 @@ def _meant(wanted: str, known: Mapping[str, str]) -> str:
         return folded[0]
     near = difflib.get_close_matches(name, known, 3)
     hint = f"The nearest names are {', '.join(known[each] for each in near)}." if near else ""
-    raise NotFound(f"the backup holds no table {wanted}", hint or f"It holds {len(known)} tables of other names.")
+    raise NotFound(f"the backup holds no table {wanted}", hint or f"It holds {some(known.values()) or 'no tables'}.")
 
 
 def export(source: Source, tables: Sequence[str] | None) -> Iterator[bytes]:

@@ -53,7 +53,7 @@ def grants(target: Target) -> Grants:
 
 def _backup(target: Target, needs: _Needs) -> str:
     role, database = quote_ident(target.user), quote_ident(target.database)
-    lines = [*_opening(target, needs, "back up")]
+    lines = [*_opening(target, needs, "back it up")]
     if needs.connect:
         lines += [f"GRANT CONNECT ON DATABASE {database} TO {role};"]
     lines += [
@@ -88,7 +88,7 @@ def _large_objects(role: str, needs: _Needs) -> list[str]:
 
 def _restore(target: Target, needs: _Needs) -> str:
     role = quote_ident(target.user)
-    lines = [*_opening(target, needs, "restore"), f"ALTER ROLE {role} CREATEDB;"]
+    lines = [*_opening(target, needs, "restore it"), f"ALTER ROLE {role} CREATEDB;"]
     if needs.superuser_objects:
         lines += [
             f"-- Only a superuser can make what this database holds: {', '.join(needs.superuser_objects)}.",
@@ -102,7 +102,7 @@ def _restore(target: Target, needs: _Needs) -> str:
 
 def _opening(target: Target, needs: _Needs, purpose: str) -> list[str]:
     role = quote_ident(target.user)
-    lines = [f"-- As a superuser, in database {quote_ident(target.database)}: what {role} needs to {purpose} it."]
+    lines = [f"-- As a superuser, in database {quote_ident(target.database)}: what {role} needs to {purpose}."]
     if needs.unknown:
         lines += [
             f"-- The server could not be asked: {' '.join(needs.unknown.split())}.",

@@ -13,6 +13,7 @@ from backproof.engines.postgresql.script import QUALIFIED, Script, created, part
 from backproof.engines.postgresql.text import LARGE_OBJECTS, decode, entries
 from backproof.errors import ConfigurationError, NotFound
 from backproof.records import Manifest, Member
+from backproof.words import some
 
 _IDENTITY = re.compile(rb"\n    SEQUENCE NAME (" + QUALIFIED + rb")\n")
 _SETVAL = re.compile(rb"SELECT pg_catalog\.setval\('((?:[^']|'')*)', ")
@@ -105,7 +106,7 @@ def _resolve(known: Sequence[str], wanted: str) -> str:
     if not fitting:
         forms = {form: name for name, both in spellings.items() for form in both}
         near = dict.fromkeys(forms[form] for form in difflib.get_close_matches(bare, forms, 3))
-        hint = f"The nearest names are {', '.join(near)}." if near else f"It holds {len(known)} tables of other names."
+        hint = f"The nearest names are {', '.join(near)}." if near else f"It holds {some(known) or 'no tables'}."
         raise NotFound(f"the backup holds no table {wanted}", hint)
     return fitting[0]
 
