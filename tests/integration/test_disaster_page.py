@@ -184,7 +184,8 @@ def test_the_server_is_gone_and_then_somebody_breaks_in(
     backups = {path: path.read_bytes() for path in Path(first.description["stores"]["far"]["path"]).rglob("*.enc")}
     stores = {"far": {"type": "local", "path": str(tmp_path / "what is left")}}
     shutil.copytree(first.description["stores"]["far"]["path"], tmp_path / "what is left")
-    (tmp_path / "escrow-private.pem").write_bytes(escrow_pair()[1])
+    for name, half in zip(("escrow.pem", "escrow-private.pem"), escrow_pair(), strict=True):
+        (tmp_path / name).write_bytes(half)
     with server(18) as fresh:
         database = fresh.to("disaster_shop")
         description = described(database, tmp_path, stores)
