@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Where the environment forbids it, each of thousands of commands would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test check bench sweep zoo screenshots constraints clean ui trouble
 
