@@ -8,6 +8,8 @@ from dataclasses import dataclass
 _LINE_END, _SEMICOLON = b"\n;"
 _BLOCK_BYTES = 256 * 1024
 """What stays in a processor's cache while it is looked at from several sides."""
+_MUCH_BYTES = 2 * 1024 * 1024
+"""A text of such a length is one of many, as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ def _by_blocks(text: bytes | bytearray, begin: int, end: int) -> Lines:
 
 def line_ends(text: bytes, begin: int, end: int) -> int:
     """How many there are in ``text[begin:end]``."""
+    if len(text) < _MUCH_BYTES:
+        return text.count(b"\n", begin, end)
+    import numpy as np
+
     whole = np.frombuffer(text, np.uint8, end - begin, begin)
     blocks = (whole[at : at + _BLOCK_BYTES] for at in range(0, len(whole), _BLOCK_BYTES))
     return sum(int(np.count_nonzero(block == _LINE_END)) for block in blocks)
