@@ -58,7 +58,7 @@ def _begun(recovery: Recovery) -> JournalEntry | None:
 
 
 def _application(recovery: Recovery) -> str:
-    if not recovery.stopped:
+    if not recovery.journal.stopped:
         return "the application is not in maintenance"
     spec = recovery.fleet.plan(recovery.plan).application
     if spec is None or spec.maintenance_on is None:

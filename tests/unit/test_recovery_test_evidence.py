@@ -58,7 +58,7 @@ def test_a_ticked_cause_counts(tmp_path: Path) -> None:
     under = rehearsal(tmp_path)
     journal = recovered(under, NOW - timedelta(days=1), ALTERNATIVE)
     journal.write(HUMAN, "noted", naming("deletion", "Ada"))
-    journal.write(HUMAN, "noted", ticking(journal.entries, "cause", "Ada", NOW))
+    journal.write(HUMAN, "noted", ticking(journal.entries, "cause", "Ada", NOW, NOW))
     rollback_evidence(under)
     assert under.points[CAUSES].status == "pass"
 
