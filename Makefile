@@ -71,7 +71,7 @@ zoo: install
 sweep: install
 	./tests/install-servers
 	$(BIN)/python -m tests.sweep $(ARGS)
-	BACKPROOF_RECOVERY_MOMENTS=40 $(BIN)/python -m pytest tests/integration/test_recovery_killed.py
+	BACKPROOF_RECOVERY_MOMENTS=24 $(BIN)/python -m pytest tests/integration/test_recovery_killed.py
 
 # The pictures of docs/ui.md, taken anew of the demo's servers; and that of a report, of the record it was taken of.
 screenshots: install
