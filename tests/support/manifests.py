@@ -1,9 +1,10 @@
-"""Manifests for tests that need one and no database."""
+"""Manifests, and requests for a recovery, for tests that need one and no database."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from backproof.records import Database, Manifest
+from backproof.recovery.context import Request
 
 TAKEN_AT = datetime(2025, 11, 7, 2, 0, tzinfo=UTC)
 
@@ -39,3 +40,19 @@ def manifest_of(**changes: Any) -> Manifest:
         "timings": (),
     }
     return Manifest(**{**facts, **changes})
+
+
+def request_of(**changes: Any) -> Request:
+    """A swap of plan ``shop``, but for what is said."""
+    facts: dict[str, Any] = {
+        "plan": "shop",
+        "backup": manifest_of().id,
+        "stores": ("near",),
+        "mode": "swap",
+        "reason": "a test",
+        "by": "Ada",
+        "live": "shop",
+        "beside": "shop_recovered",
+        "aside": "shop_before",
+    }
+    return Request(**{**facts, **changes})

@@ -19,7 +19,7 @@ from backproof.fleet import Fleet
 from backproof.operations.copy import copy
 from backproof.operations.seal import seal
 from backproof.records import Target
-from backproof.recovery.context import Request, Surroundings
+from backproof.recovery.context import Surroundings
 from backproof.recovery.entries import JournalEntry
 from backproof.recovery.journal import WHOLE, Journal, opened
 from backproof.recovery.naming import recovery_id
@@ -33,6 +33,7 @@ from backproof.stores.local import LocalStore
 from deployments.servers.seaweedfs import S3Server
 from tests.support.engine_harness import POSTGRESQL, WORLDS, Harness
 from tests.support.fleets import PLAN, built, described
+from tests.support.manifests import request_of
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
 
 REPOSITORY = Path(__file__).parents[2]
@@ -142,17 +143,7 @@ def a_recovery(fleet: Fleet, places: Sequence[Store], at: datetime, *notes: str,
         notes: what they wrote.
         safety: whether it took a backup of what was live before it.
     """
-    request = Request(
-        plan=PLAN,
-        backup="backup_2026-03-01_020000",
-        stores=("near",),
-        mode="swap",
-        reason="rows were deleted",
-        by="Ada",
-        live="shop",
-        beside="shop_recovered",
-        aside="shop_before",
-    )
+    request = request_of(plan=PLAN, backup="backup_2026-03-01_020000", reason="rows were deleted")
     facts = request.model_dump(mode="json")
     first = JournalEntry(plan=PLAN, recovery=recovery_id(at), number=0, step=WHOLE, what="opened", at=at, facts=facts)
     journal = opened(places, fleet.signer, first, lambda: at)

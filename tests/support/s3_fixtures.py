@@ -22,11 +22,10 @@ MakeStore = Callable[..., S3Store]
 
 
 @pytest.fixture(scope="session")
-def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3Server, S3Server]]:
+def regions() -> Iterator[tuple[S3Server, S3Server]]:
     """Two SeaweedFS servers, each with an empty bucket ``backups``. Tests share them: use a prefix of your own."""
-    folders = [tmp_path_factory.mktemp(name) for name in REGIONS]
-    with ExitStack() as started, ThreadPoolExecutor() as threads:
-        starting = [threads.submit(start, folder, ACCESS_KEY, SECRET_KEY, [BUCKET]) for folder in folders]
+    with scratch.workspace("test") as home, ExitStack() as started, ThreadPoolExecutor() as threads:
+        starting = [threads.submit(start, home / name, ACCESS_KEY, SECRET_KEY, [BUCKET]) for name in REGIONS]
         for each in starting:
             started.callback(_stop, each)
         one, other = (each.result() for each in starting)

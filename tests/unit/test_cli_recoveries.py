@@ -8,13 +8,14 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from backproof.recovery.context import Request, places, surroundings
+from backproof.recovery.context import places, surroundings
 from backproof.recovery.entries import JournalEntry
 from backproof.recovery.journal import opened
 from deployments.cli import main
 from deployments.cli.recovery_in_words import already
 from tests.support.fleets import PLAN, built, described
 from tests.support.histories import NOWHERE, days_ago, put
+from tests.support.manifests import request_of
 
 RECOVERY = "recovery_2026-01-01_000000"
 
@@ -80,17 +81,7 @@ def given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
     }
     (tmp_path / "fleet.yaml").write_text(yaml.safe_dump(description))
     fleet, around = built(description, tmp_path), surroundings(tmp_path / "state" / "backproof")
-    asked = Request(
-        plan=PLAN,
-        backup=put(fleet, days_ago(1)).id,
-        stores=("near",),
-        mode="swap",
-        reason="a test",
-        by="ada",
-        live="shop",
-        beside="shop_recovered",
-        aside="shop_before",
-    )
+    asked = request_of(plan=PLAN, backup=put(fleet, days_ago(1)).id)
     first = JournalEntry(
         plan=PLAN,
         recovery=RECOVERY,

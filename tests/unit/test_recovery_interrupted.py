@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from backproof.recovery.context import Mode, Recovery, Request, surroundings
+from backproof.recovery.context import Mode, Recovery, surroundings
 from backproof.recovery.entries import JournalEntry
 from backproof.recovery.interrupted import left
 from backproof.recovery.journal import WHOLE, opened
 from backproof.recovery.naming import recovery_id
 from tests.support.fleets import PLAN, fleet_of
 from tests.support.histories import NOWHERE
+from tests.support.manifests import request_of
 
 NOW = datetime(2026, 4, 7, 9, tzinfo=UTC)
 NAME = recovery_id(NOW)
@@ -60,18 +61,8 @@ def test_nothing_is_said_of_a_maintenance_that_the_plan_does_not_know(tmp_path: 
 def _recovery(mode: Mode, folder: Path, **plan: object) -> Recovery:
     stopped = {"directory": str(folder), "maintenance_on": ["true"], "maintenance_off": ["true"]}
     fleet = fleet_of(NOWHERE, folder, **{"application": stopped, **plan})
-    request = Request(
-        plan=PLAN,
-        backup="backup_2026-04-06_090000",
-        stores=("near",),
-        mode=mode,
-        reason="a test",
-        by="tester",
-        live="shop",
-        beside="new",
-        aside="old",
-        tables=("a", "b") if mode == "tables" else (),
-    )
+    tables = ("a", "b") if mode == "tables" else ()
+    request = request_of(plan=PLAN, mode=mode, beside="new", aside="old", tables=tables)
     facts = request.model_dump(mode="json")
     first = JournalEntry(plan=PLAN, recovery=NAME, number=0, step=WHOLE, what="opened", at=NOW, facts=facts)
     around = surroundings(folder / "state")

@@ -8,27 +8,16 @@ import pytest
 
 from backproof.archive.signing import Signer
 from backproof.fleet.specs import RecoveryTimesSpec
-from backproof.recovery.context import Request
 from backproof.recovery.entries import Facts, JournalEntry
 from backproof.recovery.journal import WHOLE, Journal
 from backproof.recovery.naming import What
 from backproof.recovery.report import RecoveryReport, report
 from backproof.stores.local import LocalStore
 from deployments.cli.recovery_in_words import say_report
-from tests.support.manifests import TAKEN_AT, manifest_of
+from tests.support.manifests import TAKEN_AT, manifest_of, request_of
 
 BEGAN = TAKEN_AT + timedelta(hours=12)
-ASKED = Request(
-    plan="shop",
-    backup=manifest_of().id,
-    stores=("near",),
-    mode="swap",
-    reason="a test",
-    by="ada",
-    live="shop",
-    beside="shop_recovered",
-    aside="shop_before",
-)
+ASKED = request_of()
 DONE: tuple[tuple[str, What, int, Facts], ...] = (
     ("safety", "done", 5, {"backup": "backup_a"}),
     ("maintenance-on", "begun", 10, {}),
