@@ -47,6 +47,8 @@ class Bench(ABC):
     database_bytes: int
     environment: Mapping[str, str] = field(default_factory=dict)
     """What the stock tools need to reach the server."""
+    watched: bool = False
+    """Whether what is run is watched for its memory, and so slowed."""
 
     @property
     @abstractmethod
@@ -73,11 +75,12 @@ class Bench(ABC):
 
     def ours(self, *arguments: str) -> Run:
         """Time one of our operations as a command."""
-        return run([sys.executable, "-m", "benchmarks.ours", str(self.fleet_file), *arguments], self.environment)
+        argv = [sys.executable, "-m", "benchmarks.ours", str(self.fleet_file), *arguments]
+        return run(argv, self.environment, self.watched)
 
     def shell(self, script: str) -> Run:
         """Time a stock pipe; ``pipefail``, since a failure in it would else look like speed."""
-        return run(["bash", "-euo", "pipefail", "-c", script], self.environment)
+        return run(["bash", "-euo", "pipefail", "-c", script], self.environment, self.watched)
 
     def seal(self) -> Run:
         """A new backup, the only one in its store."""

@@ -100,7 +100,7 @@ def started(folder: Path, size_mb: int, say: Callable[[str], None]) -> Iterator[
         )
         with secret_file(content, folder) as options:
             version = _version("mariadbd").partition("-")[0]
-            bench = MariaBench(f"mariadb {version}", folder, server, size, {}, str(options))
+            bench = MariaBench(f"mariadb {version}", folder, server, size, defaults=str(options))
             bench.write_fleet("mariadb", s3)
             yield bench
 

@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 _SAMPLE_SECONDS = 0.05
 
@@ -21,12 +23,18 @@ class Run:
     cpu_seconds: float
     """User and system, of the command and its children; not of the database server."""
     peak_mb: float
-    """Proportional set size of the process tree, sampled: shared pages are counted once."""
+    """Proportional set size of the process tree, sampled: shared pages are counted once. 0 where nobody watched it."""
     output: str
 
 
-def run(argv: Sequence[str], env: Mapping[str, str]) -> Run:
+def run(argv: Sequence[str], env: Mapping[str, str], watched: bool = False) -> Run:
     """Run a command to its end.
+
+    Args:
+        argv: program and arguments.
+        env: what is set beside our own environment.
+        watched: for its memory too, which slows it: the watcher takes processor time of its own, the more the larger
+            the processes are, and keeps them from getting more memory while it reads.
 
     Raises:
         SystemExit: it failed; a benchmark of a failure is worth nothing.
@@ -36,20 +44,18 @@ def run(argv: Sequence[str], env: Mapping[str, str]) -> Run:
     process = subprocess.Popen(
         list(argv), env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    sampler = _Sampler(process.pid)
-    sampler.start()
-    output, errors = process.communicate()
-    seconds = time.monotonic() - begun
-    sampler.stop()
+    with _Sampler(process.pid) if watched else nullcontext() as sampler:
+        output, errors = process.communicate()
+        seconds = time.monotonic() - begun
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode != 0:
         sys.exit(f"{' '.join(argv)} ended with {process.returncode}:\n{errors}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Run(seconds, cpu, sampler.peak_bytes / 1e6, output)
+    return Run(seconds, cpu, sampler.peak_bytes / 1e6 if sampler else 0.0, output)
 
 
 class _Sampler(threading.Thread):
-    """Watches a process tree; servers that left it for a session of their own are not in it."""
+    """Watches a process tree as long as it is entered; servers that left it for a session of their own are not in it."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -61,7 +67,11 @@ class _Sampler(threading.Thread):
         while not self._over.wait(_SAMPLE_SECONDS):
             self.peak_bytes = max(self.peak_bytes, sum(map(_proportional_bytes, _tree(self._pid))))
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         self.join()
 

@@ -83,7 +83,7 @@ def started(folder: Path, size_mb: int, say: Callable[[str], None]) -> Iterator[
             }
             programs = binaries.find("pg_dump", MAJOR).parent
             version = next(each.version for each in binaries.folders() if each.bin == programs)
-            bench = PostgresBench(f"postgresql {version}", folder, server, size, environment, programs)
+            bench = PostgresBench(f"postgresql {version}", folder, server, size, environment, programs=programs)
             bench.write_fleet("postgresql", s3)
             yield bench
 

@@ -1,5 +1,6 @@
 """What MariaDB takes and its own tools stumble over, found among the objects of its own test suite."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from backproof.engines.mysql.load import Filling
 from backproof.errors import CannotProve, ConfigurationError, DumpFailed
 from backproof.records import Target
 from backproof.scratch import make_folder, workspace
+from tests.support.debian_samples import MARIADB_PLUGINS
 from tests.support.mariadb_fixtures import FreshSchema, connection, execute, server
 from tests.support.round_trip import round_trip, taken
 
@@ -207,7 +209,12 @@ def test_encrypted_tables_are_refused_by_a_server_without_keys_before_anything_i
         keys = folder / "keys"
         keys.write_text(f"1;{'a7' * 32}\n")
         keys.chmod(0o644)
-        settings = {"plugin_load_add": "file_key_management", "file_key_management_filename": str(keys)}
+        shutil.copy(MARIADB_PLUGINS / "file_key_management.so", folder)
+        settings = {
+            "plugin_dir": str(folder),
+            "plugin_load_add": "file_key_management",
+            "file_key_management_filename": str(keys),
+        }
         with server(settings=settings) as encrypting:
             execute(encrypting, "CREATE DATABASE vault")
             vault = encrypting.to("vault")

@@ -1,4 +1,6 @@
-"""Databases of well-known programs, as Debian packages them: ``tests/install-servers`` unpacks them into ``.samples``.
+"""Databases of well-known programs and plugins of MariaDB, as Debian packages them.
+
+``tests/install-servers`` unpacks them into ``.samples``.
 
 None of them is kept in this repository: they are other people's work, each under the licence in its package.
 """
@@ -22,6 +24,9 @@ MARIADB: Scripts = {
     "zabbix": [f"zabbix-server-mysql/{part}.sql.gz" for part in ("schema", "images", "data")],
     "icinga": ["icinga2-ido-mysql/schema/mysql.sql"],
 }
+
+MARIADB_PLUGINS = FOLDER / "mariadb-server" / "usr" / "lib" / "mysql" / "plugin"
+"""Of the package that starts a server of the machine's own, which is why it is not installed."""
 
 
 def script(parts: Sequence[str]) -> bytes:
