@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _measured(bench: Bench, name: str, case: Case, runs: int, console: Console) -> list[Row]:
-    """Interleaved, so that a machine whose speed drifts slows all alike; the first round warms up and shows the peak."""
+    """Interleaved, since the machine's speed drifts; the first round warms up and shows the peak."""
     timed: dict[str, list[Run]] = {"ours": [], **{peer: [] for peer in case.peers}}
     peak_mb = 0.0
     for number in range(runs + 1):

@@ -55,7 +55,7 @@ def run(argv: Sequence[str], env: Mapping[str, str], watched: bool = False) -> R
 
 
 class _Sampler(threading.Thread):
-    """Watches a process tree as long as it is entered; servers that left it for a session of their own are not in it."""
+    """Watches a process tree while it is entered; servers that left it for a session of their own are not in it."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
