@@ -46,7 +46,7 @@ test: install check .venv-stock/.ready
 	./tests/install-servers
 	@# Three at a time, a file to each: much of a test is waiting for a server. Workers inherit the variable, not the
 	@# option. Files begin in the order of tests/conftest.py, and not those first that have the most tests.
-	PYTHONDEVMODE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	PYTHONDEVMODE=1 TMPDIR=$$(./tests/temporary-folder) $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # What is clicked in a real browser, alone.
 ui: install

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg2
 import psycopg2.errors
+from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from backproof.engines.postgresql.connect import connect, connected, message, quote_ident, quote_literal
+from backproof.engines.postgresql.connect import connected, message, quote_ident, quote_literal
 from backproof.engines.postgresql.extensions import not_as_recorded
 from backproof.engines.postgresql.unfinished import is_unfinished
 from backproof.errors import AlreadyExists, ConfigurationError, NotFound
@@ -46,13 +48,15 @@ _LISTS = frozenset(
 _LISTED = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
 
 
-def maintenance(target: Target) -> Target:
-    """Where to ask a server about a database that may not exist: ``postgres``, else ``template1``."""
-    try:
-        connect(target.to("postgres"), application_name="backproof").close()
-    except NotFound:
-        return target.to("template1")
-    return target.to("postgres")
+@contextmanager
+def on_server(target: Target, *, application_name: str = "backproof") -> Iterator[Connection]:
+    """``connected`` for what concerns a database that may not exist: to ``postgres``, else to ``template1``."""
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(connected(target.to("postgres"), application_name=application_name))
+        except NotFound:
+            connection = stack.enter_context(connected(target.to("template1"), application_name=application_name))
+        yield connection
 
 
 def create(target: Target, manifest: Manifest) -> bool:
@@ -69,7 +73,7 @@ def create(target: Target, manifest: Manifest) -> bool:
     """
     name = quote_ident(target.database)
     _require_own_name(target.database)
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT datistemplate FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
         if cursor.rowcount:
             if cursor.fetchone() == (True,):
@@ -126,7 +130,7 @@ def _grantees(cursor: Cursor) -> Iterator[str]:
 
 def exists(target: Target) -> bool:
     """Whether there is such a database; its server must answer."""
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
         return bool(cursor.rowcount)
 
@@ -141,7 +145,7 @@ def drop(target: Target) -> None:
     Raises:
         Busy: a prepared transaction or an active replication slot holds it.
     """
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT datconnlimit FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
         found = cursor.fetchone()
         if found is None:

@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from backproof.engines.postgresql.connect import connected, quote_ident, translate
-from backproof.engines.postgresql.database import give, maintenance
+from backproof.engines.postgresql.database import give, on_server
 from backproof.engines.postgresql.globals import read_globals
 from backproof.engines.postgresql.point import Point
 from backproof.errors import AlreadyExists, BackproofError, Busy, ConfigurationError, NotFound, Permanent
@@ -38,7 +38,7 @@ def plan_exchange(target: Target, incoming: str, outgoing: str) -> Exchange:
             raise ConfigurationError(
                 f"the name {name[:20]}… is longer than {_NAME_BYTES} bytes", "Choose a shorter one."
             )
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         numbers = _numbers(cursor, [target.database, incoming, outgoing])
     if incoming not in numbers:
         raise NotFound(f"there is no database {incoming}", "Restore into it first.")
@@ -132,7 +132,7 @@ def _numbers(cursor: Cursor, names: Sequence[str]) -> dict[str, int]:
 
 def _names(target: Target, planned: Exchange) -> dict[str, str | None]:
     """What the two databases are called now; None: there is none (any more)."""
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT oid::bigint, datname::text FROM pg_catalog.pg_database")
         called = dict(cursor.fetchall())
     numbers = {which: planned.facts[which] for which in ("live", "incoming")}
@@ -140,7 +140,7 @@ def _names(target: Target, planned: Exchange) -> dict[str, str | None]:
 
 
 def _closed(target: Target, names: Sequence[str]) -> bool:
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT FROM pg_catalog.pg_database WHERE datname = ANY (%s) AND NOT datallowconn", [list(names)]
         )
@@ -159,7 +159,7 @@ def _beside(target: Target) -> dict[str, Any]:
 def _rename(target: Target, pairs: Sequence[tuple[str, str]]) -> None:
     """All of them or none. What was closed meanwhile is open again, whatever happens, while the server answers."""
     refused: BackproofError | None = None
-    with connected(maintenance(target), application_name="backproof exchange") as connection:
+    with on_server(target, application_name="backproof exchange") as connection:
         for _ in range(_ATTEMPTS):
             try:
                 with _closed_to_all(connection, [old for old, _ in pairs]):
@@ -220,6 +220,6 @@ def _renamed(connection: Connection, pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def _open(target: Target, names: Sequence[str]) -> None:
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         for name in names:
             cursor.execute(f"ALTER DATABASE {quote_ident(name)} ALLOW_CONNECTIONS true")

@@ -3,8 +3,7 @@
 from psycopg2.extensions import cursor as Cursor
 
 from backproof.engines import Host
-from backproof.engines.postgresql.connect import connected
-from backproof.engines.postgresql.database import maintenance
+from backproof.engines.postgresql.database import on_server
 from backproof.hosts import free_bytes
 from backproof.records import Manifest, Target
 
@@ -16,7 +15,7 @@ _KEEPS_LOGS = (
 
 def host(target: Target, manifest: Manifest) -> Host:
     """The contract is ``Engine.host``."""
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         cursor.execute(_KEEPS_LOGS)
         ((kept, limit),) = cursor.fetchall()
         copied = manifest.database.live_bytes

@@ -16,7 +16,7 @@ from psycopg2.extensions import encrypt_password
 from pydantic import SecretStr
 
 from backproof.engines.postgresql.connect import connected, quote_ident, quote_literal
-from backproof.engines.postgresql.database import maintenance
+from backproof.engines.postgresql.database import on_server
 from backproof.records import Target
 
 _AT_ONCE = 50
@@ -105,7 +105,7 @@ def admit(target: Target, login: str) -> Target:
 
 def dismiss(target: Target, login: str) -> None:
     """Remove it, once the database is gone with all that it owned; no error where there is none."""
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP ROLE IF EXISTS {quote_ident(login)}")
 
 

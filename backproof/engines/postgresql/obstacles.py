@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from psycopg2.extensions import cursor as Cursor
 
-from backproof.engines.postgresql.connect import connected
-from backproof.engines.postgresql.database import maintenance
+from backproof.engines.postgresql.database import on_server
 from backproof.records import Obstacle, Target
 
 _RIGHTS = """
@@ -17,7 +16,7 @@ _RIGHTS = """
 
 def obstacles(target: Target) -> list[Obstacle]:
     """What stands in the way. The contract is ``Engine.obstacles``."""
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [target.database])
         if not cursor.rowcount:
             return []

@@ -7,8 +7,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from backproof.engines.postgresql.connect import connected, quote_ident, translate
-from backproof.engines.postgresql.database import maintenance
+from backproof.engines.postgresql.connect import quote_ident, translate
+from backproof.engines.postgresql.database import on_server
 from backproof.engines.postgresql.powerless import is_scratch
 from backproof.errors import ConfigurationError
 from backproof.records import Lack, Manifest, Target
@@ -23,7 +23,7 @@ def lacks(target: Target, manifest: Manifest) -> list[Lack]:
     Raises:
         ConnectionLost, AccessDenied: the server can't be asked.
     """
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         return [
             *_missing_roles(cursor, manifest),
             *_missing_extensions(cursor, manifest),
@@ -43,7 +43,7 @@ def provide(target: Target, manifest: Manifest, lacks: Iterable[Lack]) -> None:
         ConfigurationError: a tablespace is missing on a server that is no scratch server.
     """
     missing = list(lacks)
-    with connected(maintenance(target)) as connection, connection.cursor() as cursor:
+    with on_server(target) as connection, connection.cursor() as cursor:
         scratch = is_scratch(cursor)
         roles = [lack.name for lack in missing if lack.kind == "role"]
         for name in roles:

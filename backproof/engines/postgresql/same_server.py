@@ -2,8 +2,10 @@
 
 import secrets
 
+from psycopg2.extensions import connection as Connection
+
 from backproof.engines.postgresql.connect import connected
-from backproof.engines.postgresql.database import maintenance
+from backproof.engines.postgresql.database import on_server
 from backproof.records import Manifest, Target
 
 _BITS = 31
@@ -16,7 +18,7 @@ def same_server(one: Target, other: Target) -> bool:
     # In a transaction: a pool between us and the server gives no session of our own.
     with connected(one, autocommit=False) as held, held.cursor() as holder:
         holder.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s, %s)", numbers)
-        with connected(maintenance(other)) as connection, connection.cursor() as cursor:
+        with on_server(other) as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND classid = %s AND objid = %s"
                 " AND objsubid = 2 AND granted",
@@ -25,19 +27,24 @@ def same_server(one: Target, other: Target) -> bool:
             if cursor.rowcount:
                 return True
         # Whoever is backed up from a standby has its primary as live server, too.
-        identifier, is_standby = _identity(one)
-    return is_standby and identifier is not None and _identity(maintenance(other))[0] == identifier
+        identifier, is_standby = _identity(held)
+    return is_standby and identifier is not None and _identifier(other) == identifier
 
 
 def is_home(target: Target, manifest: Manifest) -> bool:
     """The contract is ``Engine.is_home``."""
     recorded = manifest.database.server.get("system_identifier")
-    return recorded is not None and _identity(maintenance(target))[0] == recorded
+    return recorded is not None and _identifier(target) == recorded
 
 
-def _identity(target: Target) -> tuple[str | None, bool]:
+def _identifier(target: Target) -> str | None:
+    with on_server(target) as connection:
+        return _identity(connection)[0]
+
+
+def _identity(connection: Connection) -> tuple[str | None, bool]:
     """Of its cluster, which standbys and copies of the files share, None where it may not be read; and a standby's."""
-    with connected(target) as connection, connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(_ALLOWED)
         identifier = None
         if cursor.fetchone() == (True,):
