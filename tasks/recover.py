@@ -59,8 +59,11 @@ def proposed(plan: str, backup: str, before: datetime | None, mode: Mode, tables
         plain_bytes=found.manifest.plain_bytes,
         stores=found.stores,
         # They stand in the way of a database that is replaced.
-        obstacles=tuple(
-            f"{each.kind} {each.name}: {each.what} {each.remedy}" for each in found.obstacles if not tables
+        obstacles=()
+        if tables
+        else (
+            *(f"{each.kind} {each.name} is missing on the server. {each.remedy}" for each in found.lacking),
+            *(f"{each.kind} {each.name}: {each.what} {each.remedy}" for each in found.obstacles),
         ),
         passed_over=found.passed_over,
         warnings=found.warnings,

@@ -402,7 +402,7 @@ class Engine(Protocol):
     def obstacles(self, target: Target) -> list[Obstacle]:
         """What keeps the live database from being exchanged, or would be lost with it. Changes nothing.
 
-        None where it does not exist.
+        Where it does not exist, only what keeps another from being given its name.
         """
 
     def plan_exchange(self, target: Target, incoming: str, outgoing: str, source: Source) -> Exchange:

@@ -73,7 +73,8 @@ def readiness(fleet: Fleet, plan: str, backup: str = "latest") -> list[Finding]:
         found = [good, *(warning("archive", each, "`backproof verify` it, and replace it.") for each in passed_over)]
     except Permanent as error:
         found = [failed("archive", error)]
-    missing_there = fleet.engine(plan).lacks(destination(fleet, plan, _NOWHERE), manifest)
+    there = destination(fleet, plan, f"{fleet.target(plan).database}_restored")
+    missing_there = fleet.engine(plan).lacks(there, manifest)
     if not any(lack.refuses for lack in missing_there):
         found.append(ok("server", f"has all that {manifest.id} needs"))
     return [*found, *map(_lacking, missing_there)]
@@ -82,10 +83,6 @@ def readiness(fleet: Fleet, plan: str, backup: str = "latest") -> list[Finding]:
 def _lacking(lack: Lack) -> Finding:
     worded = missing if lack.refuses else warning
     return worded(lack.kind, f"the server lacks {lack.name}", lack.remedy)
-
-
-_NOWHERE = "backproof_restored"
-"""A name for a database that is not made."""
 
 
 def restore(

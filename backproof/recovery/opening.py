@@ -9,7 +9,7 @@ from typing import Any
 from backproof import catalog
 from backproof.errors import BackproofError, Busy, ConfigurationError, NotFound, Obstructed
 from backproof.fleet import Fleet
-from backproof.records import Backup, Manifest, Obstacle, Target
+from backproof.records import Backup, Lack, Manifest, Obstacle, Target
 from backproof.recovery.context import Mode, Recovery, Request, Surroundings, places, server_of, sharing
 from backproof.recovery.entries import JournalEntry
 from backproof.recovery.journal import WHOLE, journals, opened
@@ -35,6 +35,8 @@ class Proposal:
     """What was written in the time since the backup would not be there; none: by this clock it is yet to be taken."""
     expected: timedelta | None
     """How long the recovery takes, by what was measured; None: nothing was."""
+    lacking: tuple[Lack, ...]
+    """What the server lacks, and the restore is refused for; roles can be made."""
     obstacles: tuple[Obstacle, ...]
     passed_over: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -92,6 +94,7 @@ def propose(
         lost=not engine.exists(live),
         loses=max(timedelta(), now - selected.backup.taken_at),
         expected=None if takes is None else timedelta(seconds=takes.seconds),
+        lacking=tuple(each for each in engine.lacks(live.to(f"{live.database}_recovered"), manifest) if each.refuses),
         obstacles=tuple(engine.obstacles(live)),
         passed_over=selected.passed_over,
         warnings=(

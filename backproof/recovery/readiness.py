@@ -167,8 +167,8 @@ def _live(asked: _Asked) -> Iterator[Finding]:
     if asked.lost:
         found = f"there is none called {live.database} on {live.host}:{live.port}; a recovery makes it"
         yield warning("database", found, "If it should be there, see that the fleet names the right server.")
-        return
-    yield from engine.findings(asked.fleet.target(asked.plan), asked.fleet.tool_folders)
+    else:
+        yield from engine.findings(asked.fleet.target(asked.plan), asked.fleet.tool_folders)
     for each in engine.obstacles(live):
         worded_as = warning if each.acceptable else missing
         yield worded_as(each.kind, f"{each.name}: {each.what.rstrip('.')}", each.remedy)

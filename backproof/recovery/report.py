@@ -66,6 +66,8 @@ class RecoveryReport(Record):
     """Per table, rows more (or fewer) in what was set aside than in the backup, where that is known."""
     safety_backups: tuple[str, ...]
     set_aside: str | None
+    roles_made: tuple[str, ...] = ()
+    """By ``--create-missing-roles``: nobody can log in as them."""
     notes: tuple[Note, ...]
     human_steps: HumanSteps
     """What only people can do, as far as it was ticked."""
@@ -117,6 +119,7 @@ def report(journal: Journal, manifest: Manifest, times: RecoveryTimesSpec) -> Re
             )
         ),
         set_aside=_set_aside(journal, request),
+        roles_made=tuple(_texts(journal.facts("prepare").get("created"))),
         notes=tuple(
             Note(at=each.at, by=str(each.facts.get("by", "")), text=str(each.facts.get("text", "")))
             for each in journal.entries

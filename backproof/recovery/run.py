@@ -69,7 +69,16 @@ def carry_out(recovery: Recovery, run_step: RunStep | None = None) -> Outcome:
             problems = _all(recovery, way(recovery), perform_step)
         except Exception as error:
             return _failed(recovery, error, perform_step)
-        return _close(recovery, Outcome("recovered", problems=tuple(problems)))
+        return _close(recovery, Outcome("recovered", problems=(*_not_applied(recovery), *problems)))
+
+
+def _not_applied(recovery: Recovery) -> list[str]:
+    """Rights and settings that a lost database comes back without. In a live one's place, they are those of that."""
+    said, beside = recovery.journal.facts("restore").get("not applied"), recovery.request.beside
+    if not recovery.request.lost or not isinstance(said, list):
+        return []
+    pattern = beside.replace("_", r"\_")  # as MariaDB grants rights on it
+    return [str(each).replace(pattern, beside).replace(beside, recovery.request.live) for each in said]
 
 
 def _ended(recovery: Recovery, outcome: Outcome, run_step: RunStep) -> Outcome:

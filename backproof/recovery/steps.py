@@ -138,8 +138,13 @@ def restore(recovery: Recovery) -> Facts:
             progress=recovery.around.progress,
             accept_mentions=recovery.request.accept_mentions,
         )
-        left_out += engine.apply_globals(target, archive.manifest)
-    return {"database": target.database, "left out": list(left_out), "plain bytes": archive.manifest.plain_bytes}
+        not_applied = engine.apply_globals(target, archive.manifest)
+    return {
+        "database": target.database,
+        "left out": [*left_out, *not_applied],
+        "not applied": list(not_applied),
+        "plain bytes": archive.manifest.plain_bytes,
+    }
 
 
 def nobody_there(recovery: Recovery) -> Facts:

@@ -85,7 +85,7 @@ def _recover(session: Session, plan: str, mode: Any, asked: dict[str, Any], begu
     if asked["tables"]:
         recovering_tables.say_proposal(proposal, asked["tables"], asked["before"], fleet.spec.timezone)
     else:
-        say_proposal(proposal, asked["before"], fleet.spec.timezone)
+        say_proposal(proposal, asked["before"], fleet.spec.timezone, asked["create_missing_roles"])
     if asked["show"]:
         session.answer({"proposal": proposal_document(proposal)}, lambda: None)
         return exits.DONE

@@ -28,6 +28,7 @@ def proposal_document(proposal: "Proposal") -> dict[str, object]:
         "loses_seconds": round(proposal.loses.total_seconds()),
         "expected_seconds": round(proposal.expected.total_seconds(), 1) if proposal.expected else None,
         "plain_bytes": proposal.manifest.plain_bytes,
+        "lacking": [each.model_dump(mode="json") for each in proposal.lacking],
         "obstacles": [each.model_dump(mode="json") for each in proposal.obstacles],
         "passed_over": list(proposal.passed_over),
         "warnings": list(proposal.warnings),
@@ -51,13 +52,14 @@ def say_lines(lines: dict[str, str], passed_over: Iterable[str]) -> None:
         speaking.note(f"{name.ljust(width)}   {value}")
 
 
-def say_proposal(proposal: "Proposal", before: datetime | None, zone: str) -> None:
+def say_proposal(proposal: "Proposal", before: datetime | None, zone: str, create_missing_roles: bool = False) -> None:
     """What a recovery would do.
 
     Args:
         proposal: what was chosen.
         before: the moment that was asked for.
         zone: the fleet's.
+        create_missing_roles: they are no obstacle then.
     """
     backup, manifest = proposal.backup, proposal.manifest
     proven = f"proven {moment(backup.proven_at)} UTC" if backup.proven_at else "NOT PROVEN"
@@ -75,9 +77,17 @@ def say_proposal(proposal: "Proposal", before: datetime | None, zone: str) -> No
         "Size": f"{size(manifest.plain_bytes)} of SQL, {several(len(manifest.tables), 'table')}",
         "Takes": f"{expected}, from {', '.join(proposal.stores)}",
     }
+    roles = [each.name for each in proposal.lacking if each.kind == "role"]
+    if roles and create_missing_roles:
+        lines["Makes"] = f"{', '.join(roles)}: without a password, and without the right to log in"
     say_lines(lines, proposal.passed_over)
     for warning in proposal.warnings:
         speaking.warn(warning)
+    if roles and not create_missing_roles:
+        speaking.warn(f"the server lacks {', '.join(roles)}: --create-missing-roles makes them, without login")
+    for lack in proposal.lacking:
+        if lack.kind != "role":
+            speaking.warn(f"the server lacks {lack.kind} {lack.name}: {lack.remedy}")
     for each in proposal.obstacles:
         speaking.warn(f"{each.kind} {each.name}: {each.what} {each.remedy}")
 
@@ -117,6 +127,8 @@ def say_report(made: "RecoveryReport", also: str = "") -> None:
     if made.set_aside:
         back = f"`backproof rollback {made.recovery}` brings it back, " if made.result == "recovered" else ""
         facts["Set aside"] = f"{made.set_aside}: {back}`backproof recovery discard {made.recovery}` removes it"
+    if made.roles_made:
+        facts["Made"] = f"{', '.join(made.roles_made)}: give each its password, and the right to log in"
     speaking.print_facts(facts)
     speaking.say("")
     speaking.print_table(

@@ -5,17 +5,21 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg2
+import pymysql
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from pydantic import SecretStr
 
-from backproof.engines import find
+from backproof.engines import Engine, find
 from backproof.operations.copy import copy
 from backproof.operations.prove import prove
 from backproof.operations.seal import seal
@@ -23,27 +27,79 @@ from backproof.records import Target
 from backproof.recovery.context import surroundings
 from backproof.recovery.opening import begin, propose
 from deployments.cli import main
+from tests.support import mariadb_fixtures, postgres_fixtures
 from tests.support.archives import escrow_pair
 from tests.support.documents import check_keys, example
 from tests.support.fleets import PLAN, built, described
 from tests.support.pages_of_commands import blocks
-from tests.support.postgres_fixtures import PASSWORD, execute, server
+from tests.support.postgres_fixtures import execute
 from tests.support.round_trip import taken
 
 PAGE = (Path(__file__).parents[2] / "docs" / "disaster.md").read_text()
 SECTIONS = list(dict.fromkeys(block.heading for block in blocks(PAGE)))
-ENGINE = find("postgresql")
-SHOP = (
-    "CREATE TABLE orders (id int PRIMARY KEY, price int);"
-    "INSERT INTO orders SELECT i, i FROM generate_series(1, 500) i;"
-    "CREATE ROLE disaster_clerk; GRANT SELECT ON orders TO disaster_clerk"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of database: its servers, a shop on them, and a clerk who has rights there."""
+
+    title: str
+    engine: Engine
+    shared: str
+    """The fixture of a server that is there already."""
+    fresh: Callable[[], AbstractContextManager[Target]]
+    execute: Callable[[Target, str], list[Any]]
+    script: str
+    password: str
+    clerk: str
+    sum_as_clerk: str
+    databases: str
+
+
+POSTGRESQL = Kind(
+    title="PostgreSQL",
+    engine=find("postgresql"),
+    shared="postgres18",
+    fresh=lambda: postgres_fixtures.server(18),
+    execute=lambda target, script: postgres_fixtures.execute(target, script),
+    script="""
+        CREATE TABLE orders (id int PRIMARY KEY, price int);
+        INSERT INTO orders SELECT i, i FROM generate_series(1, 500) i;
+        CREATE ROLE disaster_clerk; GRANT SELECT ON orders TO disaster_clerk""",
+    password=postgres_fixtures.PASSWORD,
+    clerk="disaster_clerk",
+    sum_as_clerk="SELECT sum(price)::int FROM orders",
+    databases="SELECT datname::text FROM pg_database",
 )
+MARIADB = Kind(
+    title="MariaDB",
+    engine=find("mariadb"),
+    shared="mariadb",
+    fresh=lambda: mariadb_fixtures.server(settings=mariadb_fixtures.SETTINGS),
+    execute=lambda target, script: mariadb_fixtures.execute(target, script),
+    script="""
+        CREATE TABLE orders (id int PRIMARY KEY, price int); CREATE TABLE log (id int);
+        INSERT INTO orders SELECT seq, seq FROM seq_1_to_500;
+        CREATE USER disaster_clerk@'%' IDENTIFIED BY 'x'; GRANT SELECT ON orders TO disaster_clerk@'%';
+        CREATE DEFINER = disaster_clerk@'%' TRIGGER noted AFTER DELETE ON orders FOR EACH ROW
+            INSERT INTO log VALUES (OLD.id);
+        CREATE DEFINER = disaster_clerk@'%' VIEW dear AS SELECT * FROM orders WHERE price > 400;
+        CREATE DEFINER = disaster_clerk@'%' PROCEDURE tidy() DELETE FROM log;
+        CREATE DEFINER = disaster_clerk@'%' EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 03:00:00'
+            DO CALL tidy()""",
+    password=mariadb_fixtures.PASSWORD,
+    clerk="disaster_clerk@'%'",
+    sum_as_clerk="SELECT CAST(sum(price) AS int) FROM orders",
+    databases="SELECT schema_name FROM information_schema.schemata",
+)
+ENGINE = POSTGRESQL.engine
 
 
 @dataclass
 class Machine:
     """A machine with Backproof, a fleet, and a server that the fleet names."""
 
+    kind: Kind
     folder: Path
     database: Target
     description: dict[str, Any]
@@ -72,7 +128,7 @@ class Machine:
         done = CliRunner().invoke(main, words, env=environment, prog_name="backproof")
         wanted = (int(comment.split("status ")[1][0]),) if "status" in comment else (0, 3) if "ready" in words else (0,)
         assert done.exit_code in wanted, f"{line}\n{done.output}{done.exception!r}"
-        assert PASSWORD not in done.output
+        assert self.kind.password not in done.output
         if begun := re.search(r"(recovery_\S+) has begun", done.output):
             self.recovery = begun[1]
         return done
@@ -85,31 +141,36 @@ class Machine:
 
     def content(self) -> dict[str, str]:
         """Digests of what the database holds."""
-        found = taken(ENGINE, self.database).manifest
+        found = taken(self.kind.engine, self.database).manifest
         return {**found.entries, **{table.name: table.sha256 for table in found.tables}}
 
 
 @pytest.fixture(scope="module")
 def first(postgres18: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """The machine on which all is well, with a proven backup in two stores."""
-    folder = tmp_path_factory.mktemp("disaster")
-    database = postgres18.to("disaster_shop")
-    execute(postgres18, "CREATE DATABASE disaster_shop")
+    with _first(POSTGRESQL, postgres18, tmp_path_factory.mktemp("disaster")) as machine:
+        yield machine
+
+
+@contextmanager
+def _first(kind: Kind, shared: Target, folder: Path) -> Iterator[Machine]:
+    database = shared.to("disaster_shop")
+    kind.execute(shared, "CREATE DATABASE disaster_shop")
     try:
-        execute(database, SHOP)
-        description = described(database, folder)
+        kind.execute(database, kind.script)
+        description = described(database, folder, engine=kind.engine.name)
         (folder / "escrow.pem").write_bytes(escrow_pair()[0])
         description["keys"]["main"]["escrow_public_key"] = str(folder / "escrow.pem")
         fleet = built(description, folder)
         backup = seal(fleet, PLAN, "daily").manifest.id
         copy(fleet, PLAN, backup, "near", "far")
         assert prove(fleet, PLAN, backup, "far").verdict == "passed"
-        yield Machine(folder, database, description, backup)
+        yield Machine(kind, folder, database, description, backup)
     finally:
-        for name in ("disaster_shop", "shop_rescued"):
-            for (left,) in execute(postgres18, f"SELECT datname FROM pg_database WHERE datname ~ '^{name}'"):
-                ENGINE.drop(postgres18.to(left))
-        execute(postgres18, "DROP ROLE disaster_clerk")
+        for (left,) in kind.execute(shared, kind.databases):
+            if str(left).startswith(("disaster_shop", "shop_rescued")):
+                kind.engine.drop(shared.to(str(left)))
+        kind.execute(shared, f"DROP {'ROLE' if kind is POSTGRESQL else 'USER'} {kind.clerk}")
 
 
 @pytest.fixture
@@ -177,34 +238,57 @@ def test_it_stops_in_the_middle(machine: Machine) -> None:
     assert execute(machine.database, "SELECT sum(price) FROM orders") == [(125250,)]
 
 
+@pytest.mark.parametrize("kind", [POSTGRESQL, MARIADB], ids=["postgresql", "mariadb"])
 def test_the_server_is_gone_and_then_somebody_breaks_in(
-    first: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Kind, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    if kind is POSTGRESQL:
+        _is_gone_and_broken_into(request.getfixturevalue("first"), tmp_path, monkeypatch)
+        return
+    (tmp_path / "first").mkdir()
+    (tmp_path / "new").mkdir()
+    with _first(kind, request.getfixturevalue(kind.shared), tmp_path / "first") as first:
+        _is_gone_and_broken_into(first, tmp_path / "new", monkeypatch)
+
+
+def _is_gone_and_broken_into(first: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, whole = first.kind, first.content()
+    monkeypatch.chdir(folder)
     backups = {path: path.read_bytes() for path in Path(first.description["stores"]["far"]["path"]).rglob("*.enc")}
-    stores = {"far": {"type": "local", "path": str(tmp_path / "what is left")}}
-    shutil.copytree(first.description["stores"]["far"]["path"], tmp_path / "what is left")
+    stores = {"far": {"type": "local", "path": str(folder / "what is left")}}
+    shutil.copytree(first.description["stores"]["far"]["path"], folder / "what is left")
     for name, half in zip(("escrow.pem", "escrow-private.pem"), escrow_pair(), strict=True):
-        (tmp_path / name).write_bytes(half)
-    with server(18) as fresh:
+        (folder / name).write_bytes(half)
+    with kind.fresh() as fresh:
         database = fresh.to("disaster_shop")
-        description = described(database, tmp_path, stores)
+        description = described(database, folder, stores, engine=kind.engine.name)
         [words] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-        public = base64.b64encode(built(first.description, tmp_path).signer.public_key).decode()
+        public = base64.b64encode(built(first.description, folder).signer.public_key).decode()
         description |= yaml.safe_load(words.replace("the earlier public key", public))
-        new = Machine(tmp_path, database, description, first.backup)
+        new = Machine(kind, folder, database, description, first.backup)
         lines = [block.lines.splitlines() for block in blocks(PAGE) if block.heading == "The server is gone"]
         new.run(lines[0][0].removeprefix("$ "))
         new.environment = dict(line.split("=", 1) for line in Path("new.env").read_text().splitlines())
+        assert "--create-missing-roles makes them" in new.run("backproof recover shop --show").output
         said = [new.run(line.removeprefix("$ ")).output for line in lines[1]]
         assert "disaster_clerk" in said[1]
+        assert "Made" in said[2], "it says who has no password yet"
         assert ticked(said[-1]) == ["provision", "passwords", "dns"]
-        assert execute(
-            database, "SELECT sum(price), has_table_privilege('disaster_clerk', 'orders', 'SELECT') FROM orders"
-        ) == [(125250, True)]
+        assert new.content() == whole
+        _can_log_in_once_the_page_is_followed(kind, database)
 
-        ENGINE.drop(database)
+        kind.engine.drop(database)
         said = new.follow("Ransomware")
         assert ticked(said[-1]) == ["isolate", "keys"]
-        assert execute(database, "SELECT sum(price) FROM orders") == [(125250,)]
+        assert new.content() == whole
     assert backups == {path: path.read_bytes() for path in backups}
+
+
+def _can_log_in_once_the_page_is_followed(kind: Kind, database: Target) -> None:
+    clerk = database.model_copy(update={"user": "disaster_clerk", "password": SecretStr("a new one")})
+    with pytest.raises((psycopg2.OperationalError, pymysql.OperationalError)):
+        kind.execute(clerk, kind.sum_as_clerk)
+    [statements] = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    [statement] = [line for line in statements.splitlines() if line.endswith(kind.title)]
+    kind.execute(database, statement.partition(";")[0].replace("clerk", "disaster_clerk").replace("…", "a new one"))
+    assert kind.execute(clerk, kind.sum_as_clerk) == [(125250,)]

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pymysql
 import pytest
@@ -204,6 +205,37 @@ def test_a_trigger_that_writes_to_a_table_that_was_dropped_comes_back_as_it_was(
     small.expect(small.live, small.source)
     ENGINE.undo(small.live, plan)
     assert state(small.live) == before
+
+
+def test_a_table_whose_file_is_damaged_is_named_and_a_schema_that_was_dropped_for_it_comes_back(small: Scene) -> None:
+    """As by ransomware. The server can't move it, and can drop it."""
+    [[folder]] = execute(small.live, "SELECT @@datadir")
+    (Path(folder) / small.live.database / "t.frm").write_bytes(bytes(range(256)) * 4)
+    execute(small.live, "FLUSH TABLES")
+    there = found(small.live)["table t"]
+    assert not there.acceptable
+    assert "Incorrect information in file" in there.what
+    assert "DROP DATABASE" in there.remedy
+    execute(small.live.to(""), f"DROP DATABASE {small.live.database}")
+    assert ENGINE.obstacles(small.live) == []
+    ENGINE.exchange(small.live, small.planned())
+    small.expect(small.live, small.source)
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["there", "lost"])
+def test_who_has_the_rights_that_are_named_can_move_a_schema(
+    small: Scene, mariadb: Target, fresh_account: FreshAccount, lost: bool
+) -> None:
+    if lost:
+        execute(mariadb, f"DROP DATABASE {small.live.database}")
+    mover = fresh_account(mariadb).to(small.live.database)
+    assert {each.kind for each in ENGINE.obstacles(mover)} == {"privilege"}
+    for _ in ("all but what is seen with them", "the rest"):
+        execute(mariadb, [each.remedy for each in ENGINE.obstacles(mover) if each.kind == "privilege"])
+    assert ENGINE.obstacles(mover) == []
+    plan = ENGINE.plan_exchange(mover, small.incoming.database, small.outgoing.database, small.source)
+    ENGINE.exchange(mover, plan)
+    assert taken(ENGINE, small.live).manifest.entries == small.source.manifest.entries
 
 
 def test_a_view_on_a_table_that_was_dropped_keeps_nothing_from_its_place(small: Scene) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from backproof import catalog
 from backproof.errors import Busy, DumpFailed, NotFound, Obstructed, StoreUnavailable
+from backproof.records import Manifest, Target
 from backproof.recovery import sealing
 from backproof.recovery.context import Recovery
 from backproof.recovery.needing import needed
@@ -60,6 +61,29 @@ def test_a_lost_database_comes_back(live: Live) -> None:
     assert (outcome.result, outcome.problems) == ("recovered", ())
     assert live.content() == whole
     assert "keep" not in steps_done(recovery)
+
+
+def test_rights_that_a_lost_database_comes_back_without_are_told_and_those_of_a_live_one_stay(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the administrator may not give them to others."""
+    engine = live.fleet.engine(PLAN)
+    apply_globals = engine.apply_globals
+
+    def refused(_: object, target: Target, manifest: Manifest) -> list[str]:
+        done = apply_globals(target, manifest)
+        beside = target.database.startswith(f"{live.target.database}_recovered")
+        return [f"rights on {target.database} could not be applied"] if beside else done
+
+    monkeypatch.setattr(type(engine), "apply_globals", refused)
+    _, outcome = live.recover()
+    assert (outcome.result, outcome.problems) == ("recovered", ())
+    engine.drop(live.target)
+    _, outcome = live.recover()
+    assert (outcome.result, outcome.problems) == (
+        "recovered",
+        (f"rights on {live.target.database} could not be applied",),
+    )
 
 
 def test_a_live_database_that_cannot_be_dumped_is_recovered_and_set_aside_for_good(live: Live) -> None:

@@ -1,6 +1,7 @@
 """Some tables replaced by a backup's, on real servers: they come back with their keys, or nothing has changed."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,18 @@ def test_tables_that_were_dropped_or_altered_come_back_with_the_keys_of_those_le
     live.run("INSERT INTO place (code) VALUES ('next')")
     ((given,),) = live.run("SELECT id FROM place WHERE code = 'next'")
     assert int(str(given)) > 9
+
+
+def test_a_table_that_mariadb_can_not_open_is_named_before_the_application_is_stopped(live: Live) -> None:
+    if live.world.harness is not MYSQL:
+        return  # PostgreSQL moves no files
+    [[folder]] = live.run("SELECT @@datadir")
+    (Path(str(folder)) / live.target.database / "bare.frm").write_bytes(bytes(range(256)) * 4)
+    live.run("FLUSH TABLES")
+    _, outcome = replaced(live, "bare")
+    assert outcome.result == "nothing changed"
+    assert "can't be opened, and so not be moved aside: bare" in outcome.why
+    assert live.application.told == []
 
 
 def test_orphans_are_listed_and_refused_and_accepted_where_that_is_said(live: Live) -> None:

@@ -95,6 +95,11 @@ def pattern(schema: str) -> str:
     return quote_ident(re.sub(r"([\\_%])", r"\\\1", schema))
 
 
+def beside_pattern(schema: str) -> str:
+    """The same for what is restored beside it, and set aside."""
+    return pattern(f"{schema}_").removesuffix("`") + "%`"
+
+
 def _backup(target: Target, needs: _Needs) -> Iterator[str]:
     schema, account = pattern(target.database), needs.account
     yield from _opening(target, needs, "back up")
@@ -126,10 +131,11 @@ def _routines(needs: _Needs) -> str:
 
 
 def _restore(target: Target, needs: _Needs) -> Iterator[str]:
-    account, beside = needs.account, pattern(f"{target.database}_").removesuffix("`") + "%`"
+    account, beside = needs.account, beside_pattern(target.database)
     yield from _opening(target, needs, "restore")
     yield f"-- Into new schemas whose names begin with {target.database}_ and no others. What other accounts may do"
     yield "-- there is granted by whoever may grant it: a restore by this account says what it is."
+    yield "-- A recovery takes more, on the live schema too: `backproof recover PLAN --show` names each right."
     # MySQL asks for more than MariaDB does.
     of_tables = "SELECT, INSERT, CREATE, DROP, ALTER" + (", INDEX, REFERENCES" if needs.flavour == "mysql" else "")
     yield f"GRANT {of_tables} ON {beside}.* TO {account};"
@@ -155,7 +161,9 @@ def _opening(target: Target, needs: _Needs, purpose: str) -> Iterator[str]:
     if needs.unknown:
         yield f"-- The server could not be asked: {' '.join(needs.unknown.split())}."
         yield "-- So this is all that may be needed; ask again when the account has these rights."
-        yield f"-- CREATE USER IF NOT EXISTS {needs.account} IDENTIFIED BY '…';"
+        yield "-- It may be there already, locked, where a recovery has made it."
+        yield f"-- CREATE USER IF NOT EXISTS {needs.account};"
+        yield f"-- ALTER USER {needs.account} IDENTIFIED BY '…' ACCOUNT UNLOCK;"
 
 
 def _asked(connection: Connection, target: Target) -> _Needs:

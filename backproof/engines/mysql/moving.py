@@ -4,7 +4,7 @@ What RENAME TABLE leaves undone is mended afterwards: a default that draws from 
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pymysql
@@ -12,7 +12,7 @@ from pymysql.connections import Connection
 
 from backproof.engines.mysql.clearing import end_sessions, patiently, run, session
 from backproof.engines.mysql.code import Code
-from backproof.engines.mysql.connect import end, number_of, rows
+from backproof.engines.mysql.connect import end, message, number, number_of, rows
 from backproof.engines.mysql.lexer import DEFAULT
 from backproof.engines.mysql.names import quote_ident
 from backproof.engines.mysql.rewrite import requalified_statement
@@ -29,11 +29,24 @@ _DEFAULTS = """
 """
 _STATE = "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %s"
 _WAITS = "Waiting for table metadata lock"
+_MAY_NOT = frozenset({1044, 1142, 1143})
 
 
 def tables(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> list[str]:
     """Tables and sequences of a schema."""
     return [name for (name,) in rows(connection, _TABLES, [schema])]
+
+
+def unopenable(
+    connection: "Connection[pymysql.cursors.Cursor]", schema: str, names: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Which of these tables the server itself can't open, with its words: they can be dropped, and not be moved."""
+    for name in names:
+        try:
+            rows(connection, f"SHOW CREATE TABLE {_of(schema, name)}")
+        except pymysql.Error as error:
+            if number(error) not in _MAY_NOT:  # whether this account may is another question
+                yield name, message(error)
 
 
 def strip(connection: "Connection[pymysql.cursors.Cursor]", target: Target, schema: str, there: Sequence[Code]) -> None:

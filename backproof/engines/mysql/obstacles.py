@@ -7,11 +7,11 @@ from contextlib import suppress
 import pymysql
 from pymysql.connections import Connection
 
-from backproof.engines.mysql import database, privileges
+from backproof.engines.mysql import database, moving, privileges
 from backproof.engines.mysql.binaries import flavour_of, series
 from backproof.engines.mysql.code import broken_views
 from backproof.engines.mysql.connect import connected, rows
-from backproof.engines.mysql.grants import ACCOUNTS
+from backproof.engines.mysql.grants import ACCOUNTS, beside_pattern, pattern
 from backproof.engines.mysql.names import quote_account, quote_ident, spell
 from backproof.engines.mysql.sight import answers, probe
 from backproof.records import Obstacle, Target
@@ -56,8 +56,6 @@ def obstacles(target: Target) -> list[Obstacle]:
         ConnectionLost, AccessDenied: the server can't be asked.
     """
     with connected(target, database=False) as connection:
-        if not database.is_there(connection, target.database):
-            return []
         checks: tuple[Callable[[Connection[pymysql.cursors.Cursor], Target], Iterator[Obstacle]], ...] = (
             _version,
             _read_only,
@@ -65,10 +63,13 @@ def obstacles(target: Target) -> list[Obstacle]:
             _cluster,
             _prepared,
             _rights,
+            _unopenable,
             _broken,
             _links,
             _named_elsewhere,
         )
+        if not database.is_there(connection, target.database):
+            checks = (_rights,)  # an account without them does not even see that it is there
         return [obstacle for check in checks for obstacle in check(connection, target)]
 
 
@@ -156,10 +157,11 @@ def _rights(connection: "Connection[pymysql.cursors.Cursor]", target: Target) ->
         remedy = f"GRANT {lacking} TO {quote_account(user, host)};"
         return Obstacle(kind="privilege", name=lacking, what=what, remedy=remedy, acceptable=False)
 
-    for right in _IN_SCHEMA:
-        if right not in held:
-            place = f"{quote_ident(schema)}.*"
-            yield missing(right, f"{current} may not do all that moving {schema} takes, there and beside it.", place)
+    beside = privileges.held(connection, f"{schema}_recovered")
+    for place, mine in ((pattern(schema), held), (beside_pattern(schema), beside)):
+        if lacking := [right for right in _IN_SCHEMA if right not in mine]:
+            what = f"{current} may not do all that moving {schema} takes, there and beside it."
+            yield missing(", ".join(lacking), what, f"{place}.*")
     if "SUPER" not in held:
         if "CONNECTION ADMIN" not in held or "PROCESS" not in held:
             yield missing("PROCESS, CONNECTION ADMIN", f"{current} may neither see nor end the sessions of others.")
@@ -171,6 +173,19 @@ def _rights(connection: "Connection[pymysql.cursors.Cursor]", target: Target) ->
         if not answers(connection, probe(right)):
             words, _, place = right.partition(" ON ")
             yield missing(words, f"{current} may not see the code that is moved, and who has rights on it.", place)
+
+
+def _unopenable(connection: "Connection[pymysql.cursors.Cursor]", target: Target) -> Iterator[Obstacle]:
+    schema = target.database
+    for name, why in moving.unopenable(connection, schema, moving.tables(connection, schema)):
+        yield Obstacle(
+            kind="table",
+            name=spell(name),
+            what=f"The server can't open it, and so can't move it aside: {why.rstrip('.')}.",
+            remedy="Repair it. Where nobody can, keep a copy of the server's files, then DROP DATABASE"
+            f" {quote_ident(schema)}, which the server does even so: the recovery then makes it anew.",
+            acceptable=False,
+        )
 
 
 def _broken(connection: "Connection[pymysql.cursors.Cursor]", target: Target) -> Iterator[Obstacle]:

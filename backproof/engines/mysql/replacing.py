@@ -27,7 +27,8 @@ from backproof.engines.mysql.restore import restore
 from backproof.engines.mysql.select import FRAME, Script, choose, create_of
 from backproof.engines.mysql.sessions import execute
 from backproof.engines.mysql.unfinished import unfinished
-from backproof.errors import NotFound, RestoreFailed
+from backproof.errors import NotFound, Obstructed, RestoreFailed
+from backproof.findings import listed
 from backproof.records import Orphans, ReplacedTables, Target
 
 _SEQUENCES = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s AND TABLE_TYPE = 'SEQUENCE'"
@@ -64,6 +65,8 @@ def replace_tables(
             left_out = replacing.restore(jobs)
             wanted = replacing.wanted(links)
             broken = replacing.orphans(wanted)
+            if dry_run:
+                replacing.require_movable()
             if dry_run or (broken and not accept_orphans):
                 if not dry_run:
                     raise linking.obstructed(broken)
@@ -176,6 +179,21 @@ class _Replacing:
             for link in wanted
         )
         return tuple(each for each in found if each is not None)
+
+    def require_movable(self) -> None:
+        """Refuse what would fail amidst the move.
+
+        Raises:
+            Obstructed: the server can't open a live table.
+        """
+        there = [name for name in self._tables if name in self._counts]
+        if found := list(moving.unopenable(self._connection, self._target.database, there)):
+            named = listed([f"{spell(name)} ({why})" for name, why in found])
+            raise Obstructed(
+                f"tables that can't be opened, and so not be moved aside: {named}",
+                "Repair them. Where nobody can, keep a copy of the server's files, then DROP TABLE, which the server"
+                " does even so: they are then made anew.",
+            )
 
     def _place(self, table: str) -> Target:
         return self._room if table in self._tables else self._target

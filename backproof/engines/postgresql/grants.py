@@ -107,7 +107,8 @@ def _opening(target: Target, needs: _Needs, purpose: str) -> list[str]:
         lines += [
             f"-- The server could not be asked: {' '.join(needs.unknown.split())}.",
             "-- So this is all that may be needed; ask again when the role can connect.",
-            f"-- CREATE ROLE {role} LOGIN;   then set its password with psql's \\password",
+            f"-- CREATE ROLE {role};   unless it is there already, where a recovery has made it",
+            f"-- ALTER ROLE {role} LOGIN;   then set its password with psql's \\password",
         ]
     return lines
 
