@@ -204,6 +204,21 @@ def test_text_that_has_its_place_is_not_named(mariadb: Target, fresh_schema: Fre
     assert said(live, "Unicode") == []
 
 
+def test_rows_just_written_to_an_archive_table_are_no_change_of_the_table() -> None:
+    with workspace("test") as folder:
+        shutil.copy(MARIADB_PLUGINS / "ha_archive.so", folder)
+        with server(settings={"plugin_dir": str(folder), "plugin_load_add": "ha_archive"}) as archiving:
+            execute(archiving, "CREATE DATABASE log")
+            live = archiving.to("log")
+            execute(live, "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, a text) ENGINE = ARCHIVE")
+            execute(live, "CREATE TABLE p (a int) ENGINE = ARCHIVE PARTITION BY HASH (a) PARTITIONS 2")
+            for _ in range(2):
+                execute(live, ["INSERT INTO t (a) VALUES ('one'), ('two')", "INSERT INTO p VALUES (1), (2)"])
+                with round_trip(ENGINE, live, live.to("log_beside")) as returned:
+                    assert returned.differences == ()
+                    assert execute(returned.target, "SELECT * FROM t") == execute(live, "SELECT * FROM t")
+
+
 def test_encrypted_tables_are_refused_by_a_server_without_keys_before_anything_is_restored(tmp_path: Path) -> None:
     with workspace("test") as folder:
         keys = folder / "keys"

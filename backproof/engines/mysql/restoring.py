@@ -10,7 +10,7 @@ from backproof.engines import Entry, Progress, Source
 from backproof.engines.mysql.creating import Creating
 from backproof.engines.mysql.definition import Definition, divided
 from backproof.engines.mysql.guard import permitted
-from backproof.engines.mysql.keys import Deferred, deferred, is_whole, parents
+from backproof.engines.mysql.keys import Deferred, deferred, is_whole, parents, uncounted
 from backproof.engines.mysql.load import Filling, Taking, load
 from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.rewrite import moved
@@ -80,8 +80,9 @@ class Restoring:
         for table, definition in self._definitions.items():
             gone = {part.text for part in self._selection.links_left_out.get(table, ())}
             left_out = [part for part in definition.of("foreign key") if part.text in gone]
-            keep_keys = table in pointed_at or self._sizes.get(table, 0) < _SMALL_BYTES
-            self._later[table] = deferred(definition, left_out, keep_keys)
+            size = self._sizes.get(table, 0)
+            keep_keys = table in pointed_at or size < _SMALL_BYTES
+            self._later[table] = deferred(uncounted(definition) if size else definition, left_out, keep_keys)
 
     def fill(self, keep_order: bool, taking: Taking) -> None:
         """The data section over several connections; a table's keys follow at once, while others are being filled."""
