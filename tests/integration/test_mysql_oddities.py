@@ -9,9 +9,10 @@ import pymysql
 import pytest
 
 from backproof.engines.mysql import ENGINE
-from backproof.engines.mysql.connect import translate
+from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.load import Filling
-from backproof.errors import CannotProve, ConfigurationError, DumpFailed
+from backproof.engines.mysql.sessions import make
+from backproof.errors import CannotProve, ConfigurationError, DumpFailed, RestoreFailed
 from backproof.records import Target
 from backproof.scratch import make_folder, workspace
 from tests.support.debian_samples import MARIADB_PLUGINS
@@ -202,6 +203,36 @@ def test_text_that_has_its_place_is_not_named(mariadb: Target, fresh_schema: Fre
     live = fresh_schema(mariadb, f"CREATE TABLE t ({columns})")
     execute(live, "INSERT INTO t VALUES ('日本 ', 'ñ日', 'é', '127.0.0.1'), ('', '', NULL, NULL)")
     assert said(live, "Unicode") == []
+
+
+def test_tables_of_the_time_before_strict_mode_come_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE p (id int PRIMARY KEY)")
+    wide = ", ".join(f"c{number} char(100)" for number in range(200))
+    execute(
+        live,
+        [
+            "SET innodb_strict_mode = OFF",
+            "CREATE TABLE fixed (id int PRIMARY KEY, a text, p int, KEY k (a(9)), FULLTEXT KEY f (a),"
+            " FOREIGN KEY (p) REFERENCES p (id)) ROW_FORMAT = FIXED",
+            f"CREATE TABLE wide ({wide}) CHARACTER SET latin1",
+            "INSERT INTO fixed SELECT seq, repeat('x', 100), NULL FROM seq_1_to_2000",
+            "INSERT INTO wide (c0) VALUES ('here')",
+        ],
+    )
+    for beside in (scratch.to("elsewhere"), live.to(f"{live.database}_beside")):
+        with round_trip(ENGINE, live, beside) as returned:
+            assert returned.differences == ()
+            assert [each.partition(" was made with ")[0] for each in returned.left_out] == ["TABLE fixed", "TABLE wide"]
+            assert execute(beside.to(""), "SELECT @@innodb_strict_mode") == [(1,)]
+
+
+def test_what_strict_mode_is_not_to_blame_for_is_refused_in_the_first_words(mariadb: Target) -> None:
+    with connected(mariadb) as session:
+        with pytest.raises(RestoreFailed, match=r"cannot restore TABLE t: .*errno: 150.* 1005"):
+            make(session, b"CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES nowhere (a))", "TABLE t")
+        assert rows(session, "SELECT @@SESSION.innodb_strict_mode") == [(1,)]
 
 
 def test_rows_just_written_to_an_archive_table_are_no_change_of_the_table() -> None:

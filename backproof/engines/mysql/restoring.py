@@ -15,7 +15,7 @@ from backproof.engines.mysql.load import Filling, Taking, load
 from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.rewrite import moved
 from backproof.engines.mysql.select import FRAME, Selection, create_of
-from backproof.engines.mysql.sessions import Sessions, execute
+from backproof.engines.mysql.sessions import Sessions, execute, make
 from backproof.parallel.schedule import Schedule, Step
 from backproof.records import Target
 
@@ -69,10 +69,19 @@ class Restoring:
                 later = self._later.get(entry.table or "") if entry.kind == "TABLE" else None
                 for sql in statements:
                     self._sessions.check()
-                    execute(connection, later.create if later and sql == create_of(statements) else sql, entry.key)
+                    if later and sql == create_of(statements):
+                        self._make(connection, later.create, entry.key)
+                    else:
+                        execute(connection, sql, entry.key)
                 self._progress(len(entry.text))
 
         self._sessions.together([work])
+
+    def _make(self, connection: "Connection[pymysql.cursors.Cursor]", sql: bytes, key: str) -> None:
+        if not make(connection, sql, key):
+            self.left_out.append(
+                f"{key} was made with innodb_strict_mode = OFF: the server refuses its definition else"
+            )
 
     def _defer(self) -> None:
         whole = (each for each in self._definitions.values() if is_whole(each))
@@ -91,7 +100,7 @@ class Restoring:
         def filled(connection: "Connection[pymysql.cursors.Cursor]", table: str) -> None:
             for sql in self._later[table].keys:
                 self._sessions.check()
-                execute(connection, sql, f"keys of {table}")
+                make(connection, sql, f"keys of {table}")
 
         members = self._selection.members
         load(self._sessions, self._source, members, self._jobs, keep_order, fillings, taking, filled, self._progress)
@@ -109,7 +118,7 @@ class Restoring:
                 while (step := schedule.take()) is not None:
                     self._sessions.check()
                     for table, sql in step.entries:
-                        execute(connection, sql, f"foreign keys of {table}")
+                        make(connection, sql, f"foreign keys of {table}")
                     schedule.done(step)
             except BaseException:
                 schedule.stop()
