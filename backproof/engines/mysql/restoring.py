@@ -15,6 +15,7 @@ from backproof.engines.mysql.load import Filling, Taking, load
 from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.rewrite import moved
 from backproof.engines.mysql.select import FRAME, Selection, create_of
+from backproof.engines.mysql.sequences import restarted
 from backproof.engines.mysql.sessions import Sessions, execute, make
 from backproof.parallel.schedule import Schedule, Step
 from backproof.records import Target
@@ -157,4 +158,7 @@ class Restoring:
         self._sessions.together([work] * self._jobs)
 
     def _statements(self, entry: Entry) -> list[bytes]:
-        return [] if entry.kind in FRAME else permitted(moved(entry, self._target.database))
+        if entry.kind in FRAME:
+            return []
+        statements = permitted(moved(entry, self._target.database))
+        return restarted(statements) if entry.kind == "SEQUENCE" else statements
