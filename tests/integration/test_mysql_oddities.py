@@ -11,12 +11,14 @@ import pytest
 from backproof.engines.mysql import ENGINE
 from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.load import Filling
+from backproof.engines.mysql.names import quote_account
+from backproof.engines.mysql.server import private_server
 from backproof.engines.mysql.sessions import make
 from backproof.errors import CannotProve, ConfigurationError, DumpFailed, RestoreFailed
 from backproof.records import Target
 from backproof.scratch import make_folder, workspace
 from tests.support.debian_samples import MARIADB_PLUGINS
-from tests.support.mariadb_fixtures import FreshSchema, connection, execute, server
+from tests.support.mariadb_fixtures import FreshAccount, FreshSchema, connection, execute, server
 from tests.support.round_trip import round_trip, taken
 
 
@@ -154,6 +156,49 @@ def test_a_sequence_may_have_the_options_of_a_table(
     execute(live, "CREATE SEQUENCE o ENGINE = InnoDB PAGE_COMPRESSED = 'ON'")
     with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
         assert returned.differences == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "following"),
+    [("START WITH 5", "START 100", 5), ("START WITH 100", "RESTART 7", 7), ("INCREMENT BY -1", "RESTART -9", -9)],
+)
+def test_a_sequence_that_goes_on_before_its_start_comes_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema, options: str, change: str, following: int
+) -> None:
+    live = fresh_schema(mariadb, f"CREATE SEQUENCE s {options}; ALTER SEQUENCE s {change}")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert execute(returned.target, "SELECT NEXTVAL(s)") == [(following,)]
+
+
+def test_what_a_role_defines_comes_back_on_a_scratch_server_of_the_same_machine_and_port() -> None:
+    identity = "SELECT @@server_uid"
+    with workspace("test") as folder, workspace("test") as place, private_server(folder) as home:
+        execute(home, "CREATE DATABASE live; CREATE ROLE clerk")
+        live = home.to("live")
+        execute(live, "CREATE TABLE t (a int); CREATE DEFINER = clerk VIEW v AS SELECT * FROM t")
+        execute(live, "CREATE DEFINER = clerk PROCEDURE p() SELECT 1")
+        execute(live, "CREATE DEFINER = clerk TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1")
+        with ENGINE.scratch(taken(ENGINE, live).manifest, place) as scratch:
+            assert execute(scratch, identity) == execute(home, identity)
+            with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+                assert returned.differences == ()
+
+
+def test_views_of_definers_without_rights_or_long_gone_come_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema, fresh_account: FreshAccount
+) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE t (a int, `b``.c` int)")
+    execute(live, "CREATE FUNCTION f(i int) RETURNS int DETERMINISTIC RETURN i")
+    definers = [quote_account(fresh_account(mariadb).user, "localhost"), "`gone`@`%`"]
+    for number, definer in enumerate(definers):
+        view = f"CREATE DEFINER = {definer} SQL SECURITY DEFINER VIEW"
+        execute(live, f"{view} v{number} AS SELECT a, f(a + 1) AS b, `b``.c` FROM t WHERE a IN (SELECT t.a FROM t)")
+        execute(live, f"{view} mixed{number} AS SELECT t.a, User FROM t, mysql.db")
+    assert "`.`t`.`a` AS `a`" in execute(live, "SHOW CREATE VIEW v0")[0][1]
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert "select `t`.`a` AS `a`" in execute(returned.target, "SHOW CREATE VIEW v0")[0][1]
 
 
 def test_a_table_that_the_server_can_not_open_is_named(mariadb: Target, fresh_schema: FreshSchema) -> None:
