@@ -201,6 +201,20 @@ def test_views_of_definers_without_rights_or_long_gone_come_back(
         assert "select `t`.`a` AS `a`" in execute(returned.target, "SHOW CREATE VIEW v0")[0][1]
 
 
+def test_rows_that_aria_puts_wherever_there_is_room_come_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    definition = (
+        "CREATE TABLE t (id int PRIMARY KEY, a varchar(3000), b varchar(3000)) ENGINE = Aria CHARACTER SET latin1"
+    )
+    live = fresh_schema(mariadb, definition)
+    values = "seq, repeat('x', seq * 7919 % 3000), repeat('y', seq * 104729 % 3000)"
+    execute(live, f"INSERT INTO t SELECT {values} FROM seq_1_to_2000; DELETE FROM t WHERE id % 3 = 0")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert execute(live, "SELECT * FROM t") != execute(returned.target, "SELECT * FROM t")
+        assert returned.differences == ()
+
+
 def test_a_table_that_the_server_can_not_open_is_named(mariadb: Target, fresh_schema: FreshSchema) -> None:
     live = fresh_schema(mariadb, "CREATE TABLE part (a int) ENGINE = MyISAM")
     execute(live, ["CREATE TABLE whole (a int) ENGINE = MERGE UNION = (part)", "DROP TABLE part"])

@@ -15,10 +15,12 @@ Inventory = Mapping[str, tuple[Any, ...]]
 
 _QUERIES = {
     # Options and comments that a sequence has as the table it is inside are not of the sequence. Aria's page_checksum
-    # is shown as an option only once it was given as one, and SHOW CREATE TABLE always gives it. Folders are told.
+    # is shown as an option only once it was given as one, and SHOW CREATE TABLE always gives it; as it does the
+    # row_format that a table has, while its option may be another. Folders are told.
     "table": "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, ROW_FORMAT, TABLE_COLLATION,"
     " if(TABLE_TYPE = 'SEQUENCE', '', trim(regexp_replace(concat(CREATE_OPTIONS, ' '),"
-    " 'page_checksum=1 |(DATA|INDEX) DIRECTORY=''[^'']*'' ', ''))), TABLE_COMMENT"
+    " concat('page_checksum=1 |(DATA|INDEX) DIRECTORY=''[^'']*'' ', if(ENGINE = 'Aria', '|row_format=[A-Z]+ ', '')), '')))"
+    ", TABLE_COMMENT"
     " FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s",
     "auto_increment": "SELECT TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES"
     " WHERE TABLE_SCHEMA = %s AND AUTO_INCREMENT IS NOT NULL",
