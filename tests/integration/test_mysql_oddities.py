@@ -215,6 +215,24 @@ def test_rows_that_aria_puts_wherever_there_is_room_come_back(
         assert returned.differences == ()
 
 
+def test_rights_on_what_is_gone_are_named_and_no_difference(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema, fresh_account: FreshAccount
+) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE t (a int, b int); CREATE TABLE left_over (a int)")
+    schema = live.database
+    both = fresh_account(
+        mariadb, f"SELECT ON {schema}.t", f"SELECT ON {schema}.left_over", f"UPDATE (a, b) ON {schema}.t"
+    )
+    alone = fresh_account(mariadb, f"SELECT (a) ON {schema}.left_over")
+    execute(live, "DROP TABLE left_over; ALTER TABLE t DROP COLUMN b")
+    [sentence] = said(live, "gone")
+    names = [f"`{each.user}`@`localhost` on " for each in (both, both, alone)]
+    assert sentence.endswith(f": {names[0]}left_over, {names[1]}t.b, {names[2]}left_over.a.")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert returned.left_out == ()
+
+
 def test_a_table_that_the_server_can_not_open_is_named(mariadb: Target, fresh_schema: FreshSchema) -> None:
     live = fresh_schema(mariadb, "CREATE TABLE part (a int) ENGINE = MyISAM")
     execute(live, ["CREATE TABLE whole (a int) ENGINE = MERGE UNION = (part)", "DROP TABLE part"])

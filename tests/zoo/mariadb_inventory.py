@@ -19,8 +19,8 @@ _QUERIES = {
     # row_format that a table has, while its option may be another. Folders are told.
     "table": "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, ROW_FORMAT, TABLE_COLLATION,"
     " if(TABLE_TYPE = 'SEQUENCE', '', trim(regexp_replace(concat(CREATE_OPTIONS, ' '),"
-    " concat('page_checksum=1 |(DATA|INDEX) DIRECTORY=''[^'']*'' ', if(ENGINE = 'Aria', '|row_format=[A-Z]+ ', '')), '')))"
-    ", TABLE_COMMENT"
+    " concat('page_checksum=1 |(DATA|INDEX) DIRECTORY=''[^'']*'' ', if(ENGINE = 'Aria', '|row_format=[A-Z]+ ', '')),"
+    " ''))), TABLE_COMMENT"
     " FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s",
     "auto_increment": "SELECT TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES"
     " WHERE TABLE_SCHEMA = %s AND AUTO_INCREMENT IS NOT NULL",
