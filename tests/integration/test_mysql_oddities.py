@@ -9,13 +9,16 @@ import pymysql
 import pytest
 
 from backproof.engines.mysql import ENGINE
-from backproof.engines.mysql.connect import translate
+from backproof.engines.mysql.connect import connected, rows, translate
 from backproof.engines.mysql.load import Filling
-from backproof.errors import CannotProve, ConfigurationError, DumpFailed
+from backproof.engines.mysql.names import quote_account
+from backproof.engines.mysql.server import private_server
+from backproof.engines.mysql.sessions import make
+from backproof.errors import CannotProve, ConfigurationError, DumpFailed, RestoreFailed
 from backproof.records import Target
 from backproof.scratch import make_folder, workspace
 from tests.support.debian_samples import MARIADB_PLUGINS
-from tests.support.mariadb_fixtures import FreshSchema, connection, execute, server
+from tests.support.mariadb_fixtures import FreshAccount, FreshSchema, connection, execute, server
 from tests.support.round_trip import round_trip, taken
 
 
@@ -155,6 +158,81 @@ def test_a_sequence_may_have_the_options_of_a_table(
         assert returned.differences == ()
 
 
+@pytest.mark.parametrize(
+    ("options", "change", "following"),
+    [("START WITH 5", "START 100", 5), ("START WITH 100", "RESTART 7", 7), ("INCREMENT BY -1", "RESTART -9", -9)],
+)
+def test_a_sequence_that_goes_on_before_its_start_comes_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema, options: str, change: str, following: int
+) -> None:
+    live = fresh_schema(mariadb, f"CREATE SEQUENCE s {options}; ALTER SEQUENCE s {change}")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert execute(returned.target, "SELECT NEXTVAL(s)") == [(following,)]
+
+
+def test_what_a_role_defines_comes_back_on_a_scratch_server_of_the_same_machine_and_port() -> None:
+    identity = "SELECT @@server_uid"
+    with workspace("test") as folder, workspace("test") as place, private_server(folder) as home:
+        execute(home, "CREATE DATABASE live; CREATE ROLE clerk")
+        live = home.to("live")
+        execute(live, "CREATE TABLE t (a int); CREATE DEFINER = clerk VIEW v AS SELECT * FROM t")
+        execute(live, "CREATE DEFINER = clerk PROCEDURE p() SELECT 1")
+        execute(live, "CREATE DEFINER = clerk TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 1")
+        with ENGINE.scratch(taken(ENGINE, live).manifest, place) as scratch:
+            assert execute(scratch, identity) == execute(home, identity)
+            with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+                assert returned.differences == ()
+
+
+def test_views_of_definers_without_rights_or_long_gone_come_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema, fresh_account: FreshAccount
+) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE t (a int, `b``.c` int)")
+    execute(live, "CREATE FUNCTION f(i int) RETURNS int DETERMINISTIC RETURN i")
+    definers = [quote_account(fresh_account(mariadb).user, "localhost"), "`gone`@`%`"]
+    for number, definer in enumerate(definers):
+        view = f"CREATE DEFINER = {definer} SQL SECURITY DEFINER VIEW"
+        execute(live, f"{view} v{number} AS SELECT a, f(a + 1) AS b, `b``.c` FROM t WHERE a IN (SELECT t.a FROM t)")
+        execute(live, f"{view} mixed{number} AS SELECT t.a, User FROM t, mysql.db")
+    assert "`.`t`.`a` AS `a`" in execute(live, "SHOW CREATE VIEW v0")[0][1]
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert "select `t`.`a` AS `a`" in execute(returned.target, "SHOW CREATE VIEW v0")[0][1]
+
+
+def test_rows_that_aria_puts_wherever_there_is_room_come_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    definition = (
+        "CREATE TABLE t (id int PRIMARY KEY, a varchar(3000), b varchar(3000)) ENGINE = Aria CHARACTER SET latin1"
+    )
+    live = fresh_schema(mariadb, definition)
+    values = "seq, repeat('x', seq * 7919 % 3000), repeat('y', seq * 104729 % 3000)"
+    execute(live, f"INSERT INTO t SELECT {values} FROM seq_1_to_2000; DELETE FROM t WHERE id % 3 = 0")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert execute(live, "SELECT * FROM t") != execute(returned.target, "SELECT * FROM t")
+        assert returned.differences == ()
+
+
+def test_rights_on_what_is_gone_are_named_and_no_difference(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema, fresh_account: FreshAccount
+) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE t (a int, b int); CREATE TABLE left_over (a int)")
+    schema = live.database
+    both = fresh_account(
+        mariadb, f"SELECT ON {schema}.t", f"SELECT ON {schema}.left_over", f"UPDATE (a, b) ON {schema}.t"
+    )
+    alone = fresh_account(mariadb, f"SELECT (a) ON {schema}.left_over")
+    execute(live, "DROP TABLE left_over; ALTER TABLE t DROP COLUMN b")
+    [sentence] = said(live, "gone")
+    names = [f"`{each.user}`@`localhost` on " for each in (both, both, alone)]
+    assert sentence.endswith(f": {names[0]}left_over, {names[1]}t.b, {names[2]}left_over.a.")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert returned.left_out == ()
+
+
 def test_a_table_that_the_server_can_not_open_is_named(mariadb: Target, fresh_schema: FreshSchema) -> None:
     live = fresh_schema(mariadb, "CREATE TABLE part (a int) ENGINE = MyISAM")
     execute(live, ["CREATE TABLE whole (a int) ENGINE = MERGE UNION = (part)", "DROP TABLE part"])
@@ -202,6 +280,51 @@ def test_text_that_has_its_place_is_not_named(mariadb: Target, fresh_schema: Fre
     live = fresh_schema(mariadb, f"CREATE TABLE t ({columns})")
     execute(live, "INSERT INTO t VALUES ('日本 ', 'ñ日', 'é', '127.0.0.1'), ('', '', NULL, NULL)")
     assert said(live, "Unicode") == []
+
+
+def test_tables_of_the_time_before_strict_mode_come_back(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE p (id int PRIMARY KEY)")
+    wide = ", ".join(f"c{number} char(100)" for number in range(200))
+    execute(
+        live,
+        [
+            "SET innodb_strict_mode = OFF",
+            "CREATE TABLE fixed (id int PRIMARY KEY, a text, p int, KEY k (a(9)), FULLTEXT KEY f (a),"
+            " FOREIGN KEY (p) REFERENCES p (id)) ROW_FORMAT = FIXED",
+            f"CREATE TABLE wide ({wide}) CHARACTER SET latin1",
+            "INSERT INTO fixed SELECT seq, repeat('x', 100), NULL FROM seq_1_to_2000",
+            "INSERT INTO wide (c0) VALUES ('here')",
+        ],
+    )
+    for beside in (scratch.to("elsewhere"), live.to(f"{live.database}_beside")):
+        with round_trip(ENGINE, live, beside) as returned:
+            assert returned.differences == ()
+            assert [each.partition(" was made with ")[0] for each in returned.left_out] == ["TABLE fixed", "TABLE wide"]
+            assert execute(beside.to(""), "SELECT @@innodb_strict_mode") == [(1,)]
+
+
+def test_what_strict_mode_is_not_to_blame_for_is_refused_in_the_first_words(mariadb: Target) -> None:
+    with connected(mariadb) as session:
+        with pytest.raises(RestoreFailed, match=r"cannot restore TABLE t: .*errno: 150.* 1005"):
+            make(session, b"CREATE TABLE t (a int, FOREIGN KEY (a) REFERENCES nowhere (a))", "TABLE t")
+        assert rows(session, "SELECT @@SESSION.innodb_strict_mode") == [(1,)]
+
+
+def test_rows_just_written_to_an_archive_table_are_no_change_of_the_table() -> None:
+    with workspace("test") as folder:
+        shutil.copy(MARIADB_PLUGINS / "ha_archive.so", folder)
+        with server(settings={"plugin_dir": str(folder), "plugin_load_add": "ha_archive"}) as archiving:
+            execute(archiving, "CREATE DATABASE log")
+            live = archiving.to("log")
+            execute(live, "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, a text) ENGINE = ARCHIVE")
+            execute(live, "CREATE TABLE p (a int) ENGINE = ARCHIVE PARTITION BY HASH (a) PARTITIONS 2")
+            for _ in range(2):
+                execute(live, ["INSERT INTO t (a) VALUES ('one'), ('two')", "INSERT INTO p VALUES (1), (2)"])
+                with round_trip(ENGINE, live, live.to("log_beside")) as returned:
+                    assert returned.differences == ()
+                    assert execute(returned.target, "SELECT * FROM t") == execute(live, "SELECT * FROM t")
 
 
 def test_encrypted_tables_are_refused_by_a_server_without_keys_before_anything_is_restored(tmp_path: Path) -> None:

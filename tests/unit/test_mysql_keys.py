@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backproof.engines.mysql.definition import divided
-from backproof.engines.mysql.keys import deferred, is_whole, parents
+from backproof.engines.mysql.keys import deferred, is_whole, parents, uncounted
 from backproof.engines.mysql.names import quote_ident
 from backproof.errors import Damaged
 
@@ -49,6 +49,13 @@ def test_foreign_keys_come_last_and_checks_stay() -> None:
     assert later.create == table(PRIMARY, check)
     assert later.links == b"ALTER TABLE `t` ADD " + link + b", ADD " + other
     assert parents(divided(table(PRIMARY, link, other))) == {"p"}
+
+
+def test_an_archive_table_alone_is_filled_without_its_next_value() -> None:
+    tail = b") ENGINE=ARCHIVE%b DEFAULT CHARSET=utf8mb4 COMMENT=' AUTO_INCREMENT=8'"
+    counted = divided(table(PRIMARY, tail=tail % b" AUTO_INCREMENT=7"))
+    assert deferred(uncounted(counted)).create == table(PRIMARY, tail=tail % b"")
+    assert deferred(uncounted(divided(table(PRIMARY)))).create == table(PRIMARY)
 
 
 def test_a_foreign_key_that_is_not_to_come_does_not() -> None:

@@ -15,10 +15,12 @@ Inventory = Mapping[str, tuple[Any, ...]]
 
 _QUERIES = {
     # Options and comments that a sequence has as the table it is inside are not of the sequence. Aria's page_checksum
-    # is shown as an option only once it was given as one, and SHOW CREATE TABLE always gives it. Folders are told.
+    # is shown as an option only once it was given as one, and SHOW CREATE TABLE always gives it; as it does the
+    # row_format that a table has, while its option may be another. Folders are told.
     "table": "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, ROW_FORMAT, TABLE_COLLATION,"
-    " if(TABLE_TYPE = 'SEQUENCE', '', regexp_replace(concat(CREATE_OPTIONS, ' '),"
-    " 'page_checksum=1 |(DATA|INDEX) DIRECTORY=''[^'']*'' ', '')), TABLE_COMMENT"
+    " if(TABLE_TYPE = 'SEQUENCE', '', trim(regexp_replace(concat(CREATE_OPTIONS, ' '),"
+    " concat('page_checksum=1 |(DATA|INDEX) DIRECTORY=''[^'']*'' ', if(ENGINE = 'Aria', '|row_format=[A-Z]+ ', '')),"
+    " ''))), TABLE_COMMENT"
     " FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s",
     "auto_increment": "SELECT TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES"
     " WHERE TABLE_SCHEMA = %s AND AUTO_INCREMENT IS NOT NULL",
@@ -42,7 +44,9 @@ _QUERIES = {
     "trigger": "SELECT TRIGGER_NAME, EVENT_MANIPULATION, EVENT_OBJECT_TABLE, ACTION_ORDER, ACTION_STATEMENT,"
     " ACTION_TIMING, SQL_MODE, DEFINER, CHARACTER_SET_CLIENT, COLLATION_CONNECTION"
     " FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = %s",
-    "routine": "SELECT concat(ROUTINE_TYPE, ' ', ROUTINE_NAME), DTD_IDENTIFIER, ROUTINE_DEFINITION, IS_DETERMINISTIC,"
+    # What is carried out and shown is the body; ROUTINE_DEFINITION, of Oracle's mode, also has the name behind its END.
+    "routine": "SELECT concat(ROUTINE_TYPE, ' ', ROUTINE_NAME), DTD_IDENTIFIER, (SELECT CONVERT(body USING latin1)"
+    " FROM mysql.proc WHERE db = ROUTINE_SCHEMA AND name = ROUTINE_NAME AND type = ROUTINE_TYPE), IS_DETERMINISTIC,"
     " SQL_DATA_ACCESS, SECURITY_TYPE, SQL_MODE, ROUTINE_COMMENT, DEFINER, CHARACTER_SET_CLIENT, COLLATION_CONNECTION"
     " FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = %s",
     "parameter": "SELECT concat_ws('.', ROUTINE_TYPE, SPECIFIC_NAME, ORDINAL_POSITION), PARAMETER_MODE, PARAMETER_NAME,"
@@ -75,7 +79,8 @@ def objects(target: Target) -> int:
 def take(target: Target, names: Sequence[str]) -> Inventory:
     """Kind and name of everything, with what it is; ``names``, which the schema has on both sides, are taken out."""
     with closing(connection(target, read_timeout=60)) as connected, connected.cursor() as cursor:
-        cursor.execute("SET time_zone = '+00:00'")
+        # CSV reads each value from a text: under a strict sql_mode a date of zeros makes the table look crashed.
+        cursor.execute("SET time_zone = '+00:00', sql_mode = ''")
         return dict(_read(cursor, target.database, names))
 
 
@@ -114,7 +119,7 @@ def _rows(cursor: Any, table: str, kind: str) -> tuple[Any, ...]:
 def content(target: Target, table: str) -> str:
     """A digest of a table's rows, byte by byte, in no order: a checksum also tells what a row's buffer held beside."""
     with closing(connection(target, use_unicode=False, conv={})) as connected, connected.cursor() as cursor:
-        cursor.execute("SET time_zone = '+00:00', character_set_results = NULL")
+        cursor.execute("SET time_zone = '+00:00', sql_mode = '', character_set_results = NULL")
         cursor.execute(f"SELECT * FROM `{table.replace('`', '``')}`")
         return hashlib.sha256(repr(sorted(map(repr, cursor.fetchall()))).encode()).hexdigest()
 

@@ -10,7 +10,7 @@ lists backups does not load a driver. Tested on MariaDB 10.11; what differs in M
               characters, events, places (what it can't carry, or not write)
     text      names, lexer, shapes (statements)  text (entries)  definition (of a table)  rewrite (the own name)
     restore   restore, restoring, creating  keys (added last)  load, bulk (rows)  select, calls (some tables)  guard
-              sessions  provide, database, unfinished, full_disk, digest, host, by_hand
+              sequences  sessions  provide, database, unfinished, full_disk, digest, host, by_hand
     exchange  exchange, rotation  moving (tables)  belongings, code (all else)  clearing (who is in the way)
               marker (how far it came)  obstacles
     beside    live_tables, held (the backup's rows in a schema of their own)  beside (compared)  putting_back

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backproof.engines import PIECE_BYTES, Piece
 from backproof.engines.mysql import binaries, characters, dumptool, events, privileges, runs
-from backproof.engines.mysql.globals import read_globals, read_server_facts, read_settings
+from backproof.engines.mysql.globals import on_what_is_there, read_globals, read_server_facts, read_settings
 from backproof.engines.mysql.inventory import not_carried
 from backproof.engines.mysql.locks import Method
 from backproof.engines.mysql.names import quote_ident, spell
@@ -220,6 +220,7 @@ def expect_end(point: Point) -> None:
 
 def _identify(point: Point, tool: binaries.Program, schema: bytes, as_text: Collection[str]) -> Database:
     found, unread = read_globals(point)
+    found, gone = on_what_is_there(found, point.catalogue)
     return Database(
         engine="mysql",
         server_version=point.version,
@@ -234,6 +235,7 @@ def _identify(point: Point, tool: binaries.Program, schema: bytes, as_text: Coll
             *characters.not_carried(point, as_text),
             *_beyond(schema),
             *unread,
+            *gone,
         ),
     )
 

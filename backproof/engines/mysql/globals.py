@@ -24,10 +24,12 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from backproof.engines.mysql.inventory import Catalogue
 from backproof.engines.mysql.names import quote_account, quote_ident, spell
 from backproof.engines.mysql.point import Point
 from backproof.engines.mysql.privileges import matches, most_specific
 from backproof.errors import AccessDenied
+from backproof.findings import listed
 
 VARIABLES = (
     "character_set_server",
@@ -103,6 +105,50 @@ def read_globals(point: Point) -> tuple[dict[str, JsonValue], list[str]]:
     found["accounts"] = {each: rights[each] for each in sorted(rights) if each not in roles}
     found["roles"] = {each: {**rights[each], "members": roles[each]} for each in sorted(rights) if each in roles}
     return found, []
+
+
+def on_what_is_there(found: dict[str, JsonValue], catalogue: Catalogue) -> tuple[dict[str, JsonValue], list[str]]:
+    """Rights without those on tables, columns and routines that are gone; and a sentence that names them, if any.
+
+    A server keeps them, with the name, when what they are on is dropped; and refuses to grant them again. Only what
+    holds CREATE may be granted on what is not there yet.
+    """
+    keys = {key.lower() for key in catalogue.objects}
+    columns = {
+        spell(each.name).lower(): {spell(name).lower() for name in each.columns} for each in catalogue.tables.values()
+    }
+    gone: list[str] = []
+
+    def is_there(name: str) -> bool:
+        return any(f"{kind} {name}".lower() in keys for kind in ("table", "view", "sequence"))
+
+    def kept(account: str, rights: Rights) -> Rights:
+        tables = {name: own for name, own in rights["tables"].items() if is_there(name) or "CREATE" in own}
+        parts = {
+            table: {name: own for name, own in of.items() if name.lower() in columns.get(table.lower(), {name.lower()})}
+            for table, of in rights["columns"].items()
+            if is_there(table)
+        }
+        left = {
+            **rights,
+            "tables": tables,
+            "columns": {table: of for table, of in parts.items() if of},
+            "routines": {name: own for name, own in rights["routines"].items() if name.lower() in keys},
+        }
+        gone.extend(f"{account} on {name}" for name in sorted(_named_in(rights) - _named_in(left)))
+        return left
+
+    pruned = dict(found)
+    for kind in ("accounts", "roles"):
+        rights: Any = found[kind]
+        left = {account: kept(account, own) for account, own in rights.items()}
+        pruned[kind] = {account: own for account, own in left.items() if own["schema"] or _named_in(own)}
+    return pruned, [f"Rights on what is gone are not in the backup: {listed(gone, 10)}."] if gone else []
+
+
+def _named_in(rights: Rights) -> set[str]:
+    columns = {f"{table}.{column}" for table, of in rights["columns"].items() for column in of}
+    return {*rights["tables"], *columns, *rights["routines"]}
 
 
 def read_server_facts(point: Point) -> dict[str, JsonValue]:

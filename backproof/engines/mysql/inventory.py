@@ -26,6 +26,12 @@ from backproof.engines.mysql.names import quote_ident, spell
 NOT_DUMPED = frozenset({"MRG_MYISAM", "MRG_ISAM", "CONNECT", "OQGRAPH", "SPIDER", "VP", "FEDERATED"})
 """Engines whose rows lie elsewhere; the dump tool leaves them out."""
 
+_TIMELESS = frozenset({"ARCHIVE"})
+"""Engines that tell as a table's time of creation when its file was last changed, by an INSERT or a mere reading."""
+
+_ANYWHERE = frozenset({"ARIA"})
+"""Engines that put a row wherever there is room: filled in the order in which it was read, a table has another."""
+
 MOVED = frozenset({1054, 1146, 1412, 1615})
 """Error numbers of a server when an object is not any more what it was."""
 
@@ -228,11 +234,11 @@ def _tables(
             versioned=kind == "SYSTEM VERSIONED",
             as_bytes=writing.takes_bytes(column[1] for column in columns.get(name, ())),
             by_key=by_key.get(name, False)
-            and engine in transactional
+            and (engine in transactional or engine.upper() in _ANYWHERE)
             and (engine.upper() != "INNODB" or _covered(columns.get(name, ()), indexed.get(name, {}))),
             columns=tuple(column[0] for column in columns.get(name, ())),
             data_bytes=int(size),
-            changed=changed,
+            changed=None if engine.upper() in _TIMELESS else changed,
             definition=tuple(columns.get(name, ())),
         )
         for name, kind, engine, changed, size, _ in listed

@@ -6,12 +6,14 @@ shows the table byte for byte as before: it orders keys by sort (primary, unique
 as they were added, so what is left out is always a tail of the list.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from backproof.engines.mysql.definition import Definition, Part
 
+_COUNTER = re.compile(rb"\A(\) ENGINE=ARCHIVE\b[^\n]*?) AUTO_INCREMENT=[0-9]+")
 _SECONDARY = ("unique", "key", "spatial", "fulltext")
 
 
@@ -25,6 +27,15 @@ class Deferred:
     """ALTER TABLE statements: all keys but FULLTEXT in one, which reads the rows once; then each FULLTEXT key."""
     links: bytes | None
     """The ALTER TABLE that adds the foreign keys, once every table has its keys."""
+
+
+def uncounted(definition: Definition) -> Definition:
+    """A table that is to be filled, without the next value of its AUTO_INCREMENT where that would keep its rows out.
+
+    ARCHIVE takes no row below the value that CREATE TABLE names. No row of it is ever deleted, so its rows tell the
+    value again.
+    """
+    return replace(definition, tail=_COUNTER.sub(rb"\1", definition.tail))
 
 
 def is_whole(definition: Definition) -> bool:

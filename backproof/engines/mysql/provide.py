@@ -127,10 +127,13 @@ def _missing_accounts(connection: Connection, manifest: Manifest) -> Iterator[La
 
 
 def comes_from(connection: Connection, manifest: Manifest) -> bool:
-    """Whether the archive comes from this server."""
+    """Whether the archive comes from this server.
+
+    The id is made of a machine and a port: a scratch server beside the live one has the same.
+    """
     found = dict(rows(connection, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid')"))
     recorded = {name: manifest.database.server.get(name) for name in found}
-    return bool(found) and found == recorded
+    return bool(found) and found == recorded and not _is_scratch(connection)
 
 
 def _parts(name: str) -> tuple[str, str]:

@@ -10,12 +10,13 @@ from backproof.engines import Entry, Progress, Source
 from backproof.engines.mysql.creating import Creating
 from backproof.engines.mysql.definition import Definition, divided
 from backproof.engines.mysql.guard import permitted
-from backproof.engines.mysql.keys import Deferred, deferred, is_whole, parents
+from backproof.engines.mysql.keys import Deferred, deferred, is_whole, parents, uncounted
 from backproof.engines.mysql.load import Filling, Taking, load
 from backproof.engines.mysql.names import quote_ident, spell, unspell
 from backproof.engines.mysql.rewrite import moved
 from backproof.engines.mysql.select import FRAME, Selection, create_of
-from backproof.engines.mysql.sessions import Sessions, execute
+from backproof.engines.mysql.sequences import restarted
+from backproof.engines.mysql.sessions import Sessions, execute, make
 from backproof.parallel.schedule import Schedule, Step
 from backproof.records import Target
 
@@ -69,10 +70,19 @@ class Restoring:
                 later = self._later.get(entry.table or "") if entry.kind == "TABLE" else None
                 for sql in statements:
                     self._sessions.check()
-                    execute(connection, later.create if later and sql == create_of(statements) else sql, entry.key)
+                    if later and sql == create_of(statements):
+                        self._make(connection, later.create, entry.key)
+                    else:
+                        execute(connection, sql, entry.key)
                 self._progress(len(entry.text))
 
         self._sessions.together([work])
+
+    def _make(self, connection: "Connection[pymysql.cursors.Cursor]", sql: bytes, key: str) -> None:
+        if not make(connection, sql, key):
+            self.left_out.append(
+                f"{key} was made with innodb_strict_mode = OFF: the server refuses its definition else"
+            )
 
     def _defer(self) -> None:
         whole = (each for each in self._definitions.values() if is_whole(each))
@@ -80,8 +90,9 @@ class Restoring:
         for table, definition in self._definitions.items():
             gone = {part.text for part in self._selection.links_left_out.get(table, ())}
             left_out = [part for part in definition.of("foreign key") if part.text in gone]
-            keep_keys = table in pointed_at or self._sizes.get(table, 0) < _SMALL_BYTES
-            self._later[table] = deferred(definition, left_out, keep_keys)
+            size = self._sizes.get(table, 0)
+            keep_keys = table in pointed_at or size < _SMALL_BYTES
+            self._later[table] = deferred(uncounted(definition) if size else definition, left_out, keep_keys)
 
     def fill(self, keep_order: bool, taking: Taking) -> None:
         """The data section over several connections; a table's keys follow at once, while others are being filled."""
@@ -90,7 +101,7 @@ class Restoring:
         def filled(connection: "Connection[pymysql.cursors.Cursor]", table: str) -> None:
             for sql in self._later[table].keys:
                 self._sessions.check()
-                execute(connection, sql, f"keys of {table}")
+                make(connection, sql, f"keys of {table}")
 
         members = self._selection.members
         load(self._sessions, self._source, members, self._jobs, keep_order, fillings, taking, filled, self._progress)
@@ -108,7 +119,7 @@ class Restoring:
                 while (step := schedule.take()) is not None:
                     self._sessions.check()
                     for table, sql in step.entries:
-                        execute(connection, sql, f"foreign keys of {table}")
+                        make(connection, sql, f"foreign keys of {table}")
                     schedule.done(step)
             except BaseException:
                 schedule.stop()
@@ -147,4 +158,7 @@ class Restoring:
         self._sessions.together([work] * self._jobs)
 
     def _statements(self, entry: Entry) -> list[bytes]:
-        return [] if entry.kind in FRAME else permitted(moved(entry, self._target.database))
+        if entry.kind in FRAME:
+            return []
+        statements = permitted(moved(entry, self._target.database))
+        return restarted(statements) if entry.kind == "SEQUENCE" else statements

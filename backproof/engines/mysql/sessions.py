@@ -13,6 +13,10 @@ from backproof.records import Target
 
 Sessions = parallel.Sessions["Connection[pymysql.cursors.Cursor]"]
 
+_STRICT = frozenset({1005, 1118, 1478})
+"""Refusals of a table that a server without ``innodb_strict_mode`` takes, with a warning: options that InnoDB has not,
+rows that may become too long."""
+
 _REMEDY = "The archive was not changed. Remove the cause, drop the new database and restore again."
 
 
@@ -69,6 +73,36 @@ def execute(connection: "Connection[pymysql.cursors.Cursor]", sql: bytes, what: 
         return int(connection.query(sql))
     except pymysql.Error as error:
         raise refusal(error, what) from None
+
+
+def make(connection: "Connection[pymysql.cursors.Cursor]", sql: bytes, what: str) -> bool:
+    """Send a statement that makes a table or alters it, once more without ``innodb_strict_mode`` where that refuses it.
+
+    A server is strict by default since MariaDB 10.2 and MySQL 5.7, and still has the tables of the time before.
+
+    Returns:
+        Whether it was taken at once.
+
+    Raises:
+        RestoreFailed: the server refused both times; in its first words.
+        ConnectionLost: it went away.
+    """
+    try:
+        connection.query(sql)
+        return True
+    except pymysql.Error as error:
+        found = refusal(error, what)
+        if connect.number(error) not in _STRICT:
+            raise found from None
+    try:
+        connection.query(b"SET @strict = @@SESSION.innodb_strict_mode, SESSION innodb_strict_mode = OFF")
+        try:
+            connection.query(sql)
+        finally:
+            connection.query(b"SET SESSION innodb_strict_mode = @strict")
+    except pymysql.Error:
+        raise found from None
+    return False
 
 
 def refusal(error: pymysql.Error, what: str) -> BackproofError:

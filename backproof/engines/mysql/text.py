@@ -14,7 +14,7 @@ from backproof.engines.mysql.lexer import Statement, statements, tokens
 from backproof.engines.mysql.names import CODECS, spell
 from backproof.engines.mysql.places import without_folders
 from backproof.engines.mysql.rewrite import requalified_statement, schema_comment, schema_of
-from backproof.engines.mysql.shapes import Shape, shape_of
+from backproof.engines.mysql.shapes import NAME, Shape, shape_of
 from backproof.errors import Damaged
 
 __all__ = [
@@ -96,11 +96,25 @@ def entries(text: bytes) -> Iterator[Entry]:
 def canonical(entry: Entry) -> bytes:
     """An entry as it is compared: its statements, without comments between them, and without its schema's own name."""
     schema = schema_of(entry.settings)
-    return b"\n".join(
-        requalified_statement(sql, each.mode, schema[0], b"``", schema[1]) if schema else sql
+    own = _OWN if entry.kind == "VIEW" else b"``"
+    texts = (
+        requalified_statement(sql, each.mode, schema[0], own, schema[1]) if schema else sql
         for each in own_statements(entry)
         for sql in [without_folders(each.sql, each.mode) if entry.kind in SCHEMA_KINDS else each.sql]
     )
+    return b"\n".join(map(_view, texts) if entry.kind == "VIEW" else texts)
+
+
+_OWN = b"`\0`"
+_OWN_TABLE = re.compile(re.escape(_OWN) + rb"\." + NAME + rb"(?![.(])")
+_OWN_COLUMN = re.compile(re.escape(_OWN) + rb"\.(?=" + NAME + rb"\.)")
+
+
+def _view(sql: bytes) -> bytes:
+    """A view, as a server writes it where its definer may read the tables; else it names their schema with each column,
+    and yet not with the tables. On a scratch server every definer may."""
+    short = sql if _OWN_TABLE.search(sql) else _OWN_COLUMN.sub(b"", sql)
+    return short.replace(_OWN, b"``")
 
 
 _COUNTER = re.compile(rb"(?<=\n\) ENGINE=)([^\n]*?) AUTO_INCREMENT=[0-9]+")
