@@ -5,8 +5,8 @@ import io
 import itertools
 import os
 import pkgutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -206,22 +206,29 @@ def test_one_writer_per_plan_and_the_lock_ends_with_its_holder(world: World) -> 
         pass
 
 
+Connected = Callable[..., AbstractContextManager[Any]]
+
+
 @pytest.mark.parametrize("which", ["lock", "recovery_lock"])
 def test_a_lock_is_given_back_before_its_connection_ends_which_a_busy_server_sees_late(
     world: World, which: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, held = import_module(f"{type(world.engine).__module__}.lock"), getattr(world.engine, which)
-    connected, taken_again = module.connected, []
+    taken_again = []
 
-    @contextmanager
-    def ends_late(*arguments: Any, **options: Any) -> Iterator[Any]:
-        with connected(*arguments, **options) as connection:
-            yield connection
-            monkeypatch.undo()
-            with held(world.live, "shop"):
-                taken_again.append(True)
+    def ending_late(connected: Connected) -> Connected:
+        @contextmanager
+        def ends_late(*arguments: Any, **options: Any) -> Iterator[Any]:
+            with connected(*arguments, **options) as connection:
+                yield connection
+                monkeypatch.undo()
+                with held(world.live, "shop"):
+                    taken_again.append(True)
 
-    monkeypatch.setattr(module, "connected", ends_late)
+        return ends_late
+
+    for name in {"connected", "on_server"} & set(vars(module)):
+        monkeypatch.setattr(module, name, ending_late(getattr(module, name)))
     with held(world.live, "shop"):
         pass
     assert taken_again == [True]

@@ -163,8 +163,9 @@ def test_who_is_interrupted_while_the_rename_waits_does_not_wait_for_it(
 
 @pytest.mark.parametrize("way", ["exchange", "undo"])
 def test_a_server_that_is_killed_amidst_it_has_all_of_it_or_nothing(way: str) -> None:
-    tables = "".join(f"CREATE TABLE n{number} (id int PRIMARY KEY);" for number in range(30))
-    with workspace("test") as folder:
+    tables = "".join(f"CREATE TABLE n{number} (id int PRIMARY KEY);" for number in range(60))
+    # On a disk: files in memory are renamed before anybody sees it.
+    with workspace("test", Path("/tmp")) as folder:
         with private_server(folder / "own", port=0, password=PASSWORD, durable=True) as target:
             scene = Scene(target.to("live"), target.to("new"), target.to("old"), _filled(target.to("live"), tables))
             execute(scene.live, "DELETE FROM t; DROP VIEW v")
