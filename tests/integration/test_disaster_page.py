@@ -5,8 +5,8 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +27,11 @@ from backproof.records import Target
 from backproof.recovery.context import surroundings
 from backproof.recovery.opening import begin, propose
 from deployments.cli import main
-from tests.support import mariadb_fixtures, postgres_fixtures
+from tests.support import kinds, mariadb_fixtures, postgres_fixtures
 from tests.support.archives import escrow_pair
 from tests.support.documents import check_keys, example
 from tests.support.fleets import PLAN, built, described
+from tests.support.kinds import Kind
 from tests.support.pages_of_commands import blocks
 from tests.support.postgres_fixtures import execute
 from tests.support.round_trip import taken
@@ -40,43 +41,38 @@ SECTIONS = list(dict.fromkeys(block.heading for block in blocks(PAGE)))
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One kind of database: its servers, a shop on them, and a clerk who has rights there."""
+class Shop:
+    """A shop on one kind of database, and a clerk who has rights there."""
 
+    kind: Kind
     title: str
-    engine: Engine
-    shared: str
-    """The fixture of a server that is there already."""
-    fresh: Callable[[], AbstractContextManager[Target]]
-    execute: Callable[[Target, str], list[Any]]
+    """As the page calls the kind."""
     script: str
     password: str
-    clerk: str
+    """Of the servers' administrator."""
+    dismissed: str
+    """The clerk."""
     sum_as_clerk: str
-    databases: str
+
+    @property
+    def engine(self) -> Engine:
+        return find(self.kind.engine)
 
 
-POSTGRESQL = Kind(
+POSTGRESQL = Shop(
+    kind=kinds.POSTGRESQL,
     title="PostgreSQL",
-    engine=find("postgresql"),
-    shared="postgres18",
-    fresh=lambda: postgres_fixtures.server(18),
-    execute=lambda target, script: postgres_fixtures.execute(target, script),
     script="""
         CREATE TABLE orders (id int PRIMARY KEY, price int);
         INSERT INTO orders SELECT i, i FROM generate_series(1, 500) i;
         CREATE ROLE disaster_clerk; GRANT SELECT ON orders TO disaster_clerk""",
     password=postgres_fixtures.PASSWORD,
-    clerk="disaster_clerk",
+    dismissed="DROP ROLE disaster_clerk",
     sum_as_clerk="SELECT sum(price)::int FROM orders",
-    databases="SELECT datname::text FROM pg_database",
 )
-MARIADB = Kind(
+MARIADB = Shop(
+    kind=kinds.MARIADB,
     title="MariaDB",
-    engine=find("mariadb"),
-    shared="mariadb",
-    fresh=lambda: mariadb_fixtures.server(settings=mariadb_fixtures.SETTINGS),
-    execute=lambda target, script: mariadb_fixtures.execute(target, script),
     script="""
         CREATE TABLE orders (id int PRIMARY KEY, price int); CREATE TABLE log (id int);
         INSERT INTO orders SELECT seq, seq FROM seq_1_to_500;
@@ -88,18 +84,16 @@ MARIADB = Kind(
         CREATE DEFINER = disaster_clerk@'%' EVENT nightly ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 03:00:00'
             DO CALL tidy()""",
     password=mariadb_fixtures.PASSWORD,
-    clerk="disaster_clerk@'%'",
+    dismissed="DROP USER disaster_clerk@'%'",
     sum_as_clerk="SELECT CAST(sum(price) AS int) FROM orders",
-    databases="SELECT schema_name FROM information_schema.schemata",
 )
-ENGINE = POSTGRESQL.engine
 
 
 @dataclass
 class Machine:
     """A machine with Backproof, a fleet, and a server that the fleet names."""
 
-    kind: Kind
+    shop: Shop
     folder: Path
     database: Target
     description: dict[str, Any]
@@ -128,7 +122,7 @@ class Machine:
         done = CliRunner().invoke(main, words, env=environment, prog_name="backproof")
         wanted = (int(comment.split("status ")[1][0]),) if "status" in comment else (0, 3) if "ready" in words else (0,)
         assert done.exit_code in wanted, f"{line}\n{done.output}{done.exception!r}"
-        assert self.kind.password not in done.output
+        assert self.shop.password not in done.output
         if begun := re.search(r"(recovery_\S+) has begun", done.output):
             self.recovery = begun[1]
         return done
@@ -141,7 +135,7 @@ class Machine:
 
     def content(self) -> dict[str, str]:
         """Digests of what the database holds."""
-        found = taken(self.kind.engine, self.database).manifest
+        found = taken(self.shop.engine, self.database).manifest
         return {**found.entries, **{table.name: table.sha256 for table in found.tables}}
 
 
@@ -153,24 +147,24 @@ def first(postgres18: Target, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @contextmanager
-def _first(kind: Kind, shared: Target, folder: Path) -> Iterator[Machine]:
+def _first(shop: Shop, shared: Target, folder: Path) -> Iterator[Machine]:
     database = shared.to("disaster_shop")
-    kind.execute(shared, "CREATE DATABASE disaster_shop")
+    shop.kind.execute(shared, "CREATE DATABASE disaster_shop")
     try:
-        kind.execute(database, kind.script)
-        description = described(database, folder, engine=kind.engine.name)
+        shop.kind.execute(database, shop.script)
+        description = described(database, folder, engine=shop.engine.name)
         (folder / "escrow.pem").write_bytes(escrow_pair()[0])
         description["keys"]["main"]["escrow_public_key"] = str(folder / "escrow.pem")
         fleet = built(description, folder)
         backup = seal(fleet, PLAN, "daily").manifest.id
         copy(fleet, PLAN, backup, "near", "far")
         assert prove(fleet, PLAN, backup, "far").verdict == "passed"
-        yield Machine(kind, folder, database, description, backup)
+        yield Machine(shop, folder, database, description, backup)
     finally:
-        for (left,) in kind.execute(shared, kind.databases):
-            if str(left).startswith(("disaster_shop", "shop_rescued")):
-                kind.engine.drop(shared.to(str(left)))
-        kind.execute(shared, f"DROP {'ROLE' if kind is POSTGRESQL else 'USER'} {kind.clerk}")
+        for left in shop.kind.databases(shared):
+            if left.startswith(("disaster_shop", "shop_rescued")):
+                shop.engine.drop(shared.to(left))
+        shop.kind.execute(shared, shop.dismissed)
 
 
 @pytest.fixture
@@ -230,7 +224,7 @@ def test_it_stops_in_the_middle(machine: Machine) -> None:
     around = surroundings(machine.folder / "state" / "backproof")
     begun = begin(fleet, propose(fleet, PLAN, datetime.now(UTC)), around, reason="a test that dies", by="ada")
     machine.recovery = begun.journal.recovery
-    with ENGINE.recovery_lock(machine.database, PLAN):
+    with machine.shop.engine.recovery_lock(machine.database, PLAN):
         tick = machine.run("backproof recovery note recovery_2025-11-07_141500 'a cause'  # status 1: it is under way")
         assert "is being carried out" in tick.output
     listed, _ = machine.follow("If it stops in the middle")
@@ -238,34 +232,34 @@ def test_it_stops_in_the_middle(machine: Machine) -> None:
     assert execute(machine.database, "SELECT sum(price) FROM orders") == [(125250,)]
 
 
-@pytest.mark.parametrize("kind", [POSTGRESQL, MARIADB], ids=["postgresql", "mariadb"])
+@pytest.mark.parametrize("shop", [POSTGRESQL, MARIADB], ids=["postgresql", "mariadb"])
 def test_the_server_is_gone_and_then_somebody_breaks_in(
-    kind: Kind, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if kind is POSTGRESQL:
+    if shop is POSTGRESQL:
         _is_gone_and_broken_into(request.getfixturevalue("first"), tmp_path, monkeypatch)
         return
     (tmp_path / "first").mkdir()
     (tmp_path / "new").mkdir()
-    with _first(kind, request.getfixturevalue(kind.shared), tmp_path / "first") as first:
+    with _first(shop, request.getfixturevalue(shop.kind.server), tmp_path / "first") as first:
         _is_gone_and_broken_into(first, tmp_path / "new", monkeypatch)
 
 
 def _is_gone_and_broken_into(first: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kind, whole = first.kind, first.content()
+    shop, whole = first.shop, first.content()
     monkeypatch.chdir(folder)
     backups = {path: path.read_bytes() for path in Path(first.description["stores"]["far"]["path"]).rglob("*.enc")}
     stores = {"far": {"type": "local", "path": str(folder / "what is left")}}
     shutil.copytree(first.description["stores"]["far"]["path"], folder / "what is left")
     for name, half in zip(("escrow.pem", "escrow-private.pem"), escrow_pair(), strict=True):
         (folder / name).write_bytes(half)
-    with kind.fresh() as fresh:
+    with shop.kind.private() as fresh:
         database = fresh.to("disaster_shop")
-        description = described(database, folder, stores, engine=kind.engine.name)
+        description = described(database, folder, stores, engine=shop.engine.name)
         [words] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
         public = base64.b64encode(built(first.description, folder).signer.public_key).decode()
         description |= yaml.safe_load(words.replace("the earlier public key", public))
-        new = Machine(kind, folder, database, description, first.backup)
+        new = Machine(shop, folder, database, description, first.backup)
         lines = [block.lines.splitlines() for block in blocks(PAGE) if block.heading == "The server is gone"]
         new.run(lines[0][0].removeprefix("$ "))
         new.environment = dict(line.split("=", 1) for line in Path("new.env").read_text().splitlines())
@@ -275,20 +269,21 @@ def _is_gone_and_broken_into(first: Machine, folder: Path, monkeypatch: pytest.M
         assert "Made" in said[2], "it says who has no password yet"
         assert ticked(said[-1]) == ["provision", "passwords", "dns"]
         assert new.content() == whole
-        _can_log_in_once_the_page_is_followed(kind, database)
+        _can_log_in_once_the_page_is_followed(shop, database)
 
-        kind.engine.drop(database)
+        shop.engine.drop(database)
         said = new.follow("Ransomware")
         assert ticked(said[-1]) == ["isolate", "keys"]
         assert new.content() == whole
     assert backups == {path: path.read_bytes() for path in backups}
 
 
-def _can_log_in_once_the_page_is_followed(kind: Kind, database: Target) -> None:
+def _can_log_in_once_the_page_is_followed(shop: Shop, database: Target) -> None:
     clerk = database.model_copy(update={"user": "disaster_clerk", "password": SecretStr("a new one")})
     with pytest.raises((psycopg2.OperationalError, pymysql.OperationalError)):
-        kind.execute(clerk, kind.sum_as_clerk)
+        shop.kind.execute(clerk, shop.sum_as_clerk)
     [statements] = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
-    [statement] = [line for line in statements.splitlines() if line.endswith(kind.title)]
-    kind.execute(database, statement.partition(";")[0].replace("clerk", "disaster_clerk").replace("…", "a new one"))
-    assert kind.execute(clerk, kind.sum_as_clerk) == [(125250,)]
+    [statement] = [line for line in statements.splitlines() if line.endswith(shop.title)]
+    words = statement.partition(";")[0].replace("clerk", "disaster_clerk").replace("…", "a new one")
+    shop.kind.execute(database, words)
+    assert shop.kind.execute(clerk, shop.sum_as_clerk) == [(125250,)]
