@@ -77,8 +77,7 @@ def _not_applied(recovery: Recovery) -> list[str]:
     said, beside = recovery.journal.facts("restore").get("not applied"), recovery.request.beside
     if not recovery.request.lost or not isinstance(said, list):
         return []
-    pattern = beside.replace("_", r"\_")  # as MariaDB grants rights on it
-    return [str(each).replace(pattern, beside).replace(beside, recovery.request.live) for each in said]
+    return [str(each).replace(beside, recovery.request.live) for each in said]
 
 
 def _ended(recovery: Recovery, outcome: Outcome, run_step: RunStep) -> Outcome:

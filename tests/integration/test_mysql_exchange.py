@@ -8,7 +8,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
-from backproof.engines.mysql import ENGINE, clearing
+from backproof.engines.mysql import ENGINE, clearing, moving
 from backproof.engines.mysql.names import quote_ident
 from backproof.errors import AlreadyExists, Busy, ConfigurationError, RestoreFailed
 from backproof.records import Target
@@ -90,6 +90,23 @@ def test_rights_stay_with_the_name_and_no_other_schema_is_opened(
     ENGINE.undo(small.live, plan)
     assert execute(app, "CALL pr()") == [(1,)]
     assert taken(ENGINE, small.live).manifest.database.globals == before.manifest.database.globals
+
+
+def test_rights_on_packages_come_back_with_them(small: Scene, fresh_account: FreshAccount) -> None:
+    name, account = quote_ident(small.live.database), f"`{fresh_account(small.live).user}`@`localhost`"
+    bodies = {
+        "PACKAGE": "FUNCTION one RETURN int; END",
+        "PACKAGE BODY": "FUNCTION one RETURN int AS BEGIN RETURN 1; END; END",
+    }
+    for kind, body in bodies.items():
+        rights = f"GRANT EXECUTE ON {kind} {name}.pk TO {account}"
+        execute(small.live, ["SET sql_mode = ORACLE", f"CREATE {kind} pk AS {body}", rights])
+    before = taken(ENGINE, small.live).manifest.database.globals
+    plan = small.planned()
+    ENGINE.exchange(small.live, plan)
+    ENGINE.undo(small.live, plan)
+    assert taken(ENGINE, small.live).manifest.database.globals == before
+    assert set(before["accounts"][account]["routines"]) == {"PACKAGE pk", "PACKAGE BODY pk"}
 
 
 def test_our_own_sessions_stay_and_those_of_other_schemas(small: Scene, mariadb: Target) -> None:
@@ -220,6 +237,13 @@ def test_a_table_whose_file_is_damaged_is_named_and_a_schema_that_was_dropped_fo
     assert ENGINE.obstacles(small.live) == []
     ENGINE.exchange(small.live, small.planned())
     small.expect(small.live, small.source)
+
+
+def test_a_session_that_is_lost_says_nothing_of_tables(small: Scene) -> None:
+    with closing(connection(small.live)) as made:
+        execute(small.live, f"KILL {made.thread_id()}")
+        with pytest.raises(pymysql.Error):
+            list(moving.unopenable(made, small.live.database, ["t"]))
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["there", "lost"])

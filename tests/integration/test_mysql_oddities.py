@@ -225,12 +225,31 @@ def test_rights_on_what_is_gone_are_named_and_no_difference(
     )
     alone = fresh_account(mariadb, f"SELECT (a) ON {schema}.left_over")
     execute(live, "DROP TABLE left_over; ALTER TABLE t DROP COLUMN b")
+    gone = ((both, "left_over"), (both, "t.b"), (alone, "left_over.a"))
     [sentence] = said(live, "gone")
-    names = [f"`{each.user}`@`localhost` on " for each in (both, both, alone)]
-    assert sentence.endswith(f": {names[0]}left_over, {names[1]}t.b, {names[2]}left_over.a.")
+    names = sorted((f"`{each.user}`@`localhost`", what) for each, what in gone)
+    assert sentence.endswith(f": {', '.join(f'{account} on {what}' for account, what in names)}.")
     with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
         assert returned.differences == ()
         assert returned.left_out == ()
+
+
+def test_rights_on_packages_come_back_and_go_with_their_schema(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema, fresh_account: FreshAccount
+) -> None:
+    live = fresh_schema(mariadb)
+    account = f"`{fresh_account(mariadb).user}`@`localhost`"
+    kinds = ("PACKAGE", "PACKAGE BODY")
+    bodies = ("PROCEDURE a(); END", "PROCEDURE a() AS BEGIN NULL; END; END")
+    packages = [f"CREATE {kind} `p k` AS {body}" for kind, body in zip(kinds, bodies, strict=True)]
+    rights = [f"GRANT EXECUTE ON {kind} {live.database}.`p k` TO {account}" for kind in kinds]
+    execute(live, ["SET sql_mode = ORACLE", *packages, *rights])
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert returned.left_out == ()
+    execute(live.to(""), f"DROP DATABASE {live.database}")
+    ENGINE.drop(live)
+    assert execute(mariadb, "SELECT Db FROM mysql.procs_priv WHERE Db = %s", (live.database,)) == []
 
 
 def test_a_table_that_the_server_can_not_open_is_named(mariadb: Target, fresh_schema: FreshSchema) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backproof.engines import ByHand
-from backproof.engines.mysql.database import create_statement, grant_statements
+from backproof.engines.mysql.database import GRANTING, create_statement, grant_statements
 from backproof.engines.mysql.provide import creation, longest_statement_bytes, memberships, wanted
 from backproof.records import Manifest, Target
 
@@ -40,7 +40,7 @@ def by_hand(target: Target, manifest: Manifest) -> ByHand:
             "server.conf": _server(target),
             "accounts.sql": _script(_accounts(manifest)),
             "create.sql": f"{create_statement(target.database, manifest)};\n",
-            "grants.sql": _script(f"{each};" for _, each in grant_statements(target.database, database.globals)),
+            "grants.sql": _script(_grants(target, database.globals, mariadb)),
         },
         restore="\n".join(
             [
@@ -72,6 +72,12 @@ def _accounts(manifest: Manifest) -> Iterator[str]:
     for name in named:
         yield f"{creation(name, only_missing=True)};"
     yield from (f"{each};" for each in memberships(manifest, frozenset(named)))
+
+
+def _grants(target: Target, found: Mapping[str, Any], mariadb: bool) -> Iterator[str]:
+    if mariadb:
+        yield f"{GRANTING};"
+    yield from (f"{statement};" for _, statement in grant_statements(target.database, found))
 
 
 def _script(lines: Iterator[str]) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pymysql
@@ -10,7 +10,7 @@ from pymysql.connections import Connection
 
 from backproof.engines.mysql.connect import connected, message, rows
 from backproof.engines.mysql.full_disk import awaiting_room
-from backproof.engines.mysql.names import quote_account, quote_ident, quote_literal, unspell
+from backproof.engines.mysql.names import escaped, pattern, quote_account, quote_ident, quote_literal, unspell
 from backproof.engines.mysql.unfinished import marks
 from backproof.errors import AlreadyExists, ConfigurationError
 from backproof.records import Manifest, Target
@@ -20,9 +20,12 @@ SERVERS_OWN = frozenset({"mysql", "information_schema", "performance_schema", "s
 _NAME_CHARACTERS = 64
 _REMEDY = "Restore into another name; nothing that exists is overwritten."
 _WAIT_SECONDS = 30
+GRANTING = "SET @before_granting = @@SESSION.sql_mode, SESSION sql_mode = 'ORACLE'"
+"""For rights on packages too, which MariaDB grants and revokes in this mode alone. In it a GRANT to who is not there
+makes no account without a password."""
 _GRANTEE = re.compile(r"`(?:[^`]|``)*`(?:@`(?:[^`]|``)*`)?|PUBLIC")
 _RIGHT = re.compile(r"[A-Z]+(?: [A-Z]+)*")
-_ROUTINE = re.compile(r"(PROCEDURE|FUNCTION|PACKAGE|PACKAGE BODY) (.+)", re.DOTALL)
+_ROUTINE = re.compile(r"(PROCEDURE|FUNCTION|PACKAGE BODY|PACKAGE) (.+)", re.DOTALL)
 
 _CONTENT = """
     SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s
@@ -110,17 +113,31 @@ def apply_globals(target: Target, manifest: Manifest) -> list[str]:
 def give(connection: "Connection[pymysql.cursors.Cursor]", schema: str, found: Mapping[str, Any]) -> list[str]:
     """Grant what ``globals`` says, as far as it goes; what could not be is told, a sentence each."""
     failed = []
-    with suppress(pymysql.Error):  # MySQL knows no such mode, and never does so
-        # Else a GRANT to who is not there makes an account without a password.
-        rows(connection, "SET SESSION sql_mode = 'NO_AUTO_CREATE_USER'")
-    for what, statement in grant_statements(schema, found):
-        try:
-            rows(connection, statement)
-        except pymysql.Error as error:
-            if not connection.open:
-                raise
-            failed.append(f"{what} could not be applied: {message(error)}")
+    with _of_all_kinds(connection):
+        for what, statement in grant_statements(schema, found):
+            try:
+                rows(connection, statement)
+            except pymysql.Error as error:
+                if not connection.open:
+                    raise
+                said = f"{what} could not be applied: {message(error)}"
+                failed.append(said.replace(escaped(schema), schema))
     return failed
+
+
+@contextmanager
+def _of_all_kinds(connection: "Connection[pymysql.cursors.Cursor]") -> Iterator[None]:
+    """With ``GRANTING``; MySQL knows no such mode, has no packages, and never makes an account so."""
+    try:
+        rows(connection, GRANTING)
+    except pymysql.Error:
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(pymysql.Error):
+            rows(connection, "SET SESSION sql_mode = @before_granting")
 
 
 def drop(target: Target) -> None:
@@ -149,7 +166,7 @@ def drop(target: Target) -> None:
 
 def forget_rights(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> None:
     """Revoke all rights on a schema that is gone, as far as this account may."""
-    with suppress(pymysql.Error):  # who may not look gave no rights either
+    with suppress(pymysql.Error), _of_all_kinds(connection):  # who may not look gave no rights either
         for place, grantee in [*_rights_on(connection, schema)]:
             rows(connection, f"REVOKE GRANT OPTION ON {place} FROM {grantee}")
             rows(connection, f"REVOKE ALL PRIVILEGES ON {place} FROM {grantee}")
@@ -157,9 +174,9 @@ def forget_rights(connection: "Connection[pymysql.cursors.Cursor]", schema: str)
 
 def _rights_on(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> Iterator[tuple[str, str]]:
     """Place and grantee. Rights on a schema outlive it: the next one of that name would be open to whoever had them."""
-    own, pattern = quote_ident(schema), re.sub(r"([_%\\])", r"\\\1", schema)
-    for user, host in rows(connection, "SELECT User, Host FROM mysql.db WHERE Db = %s", [pattern]):
-        yield f"{quote_ident(pattern)}.*", _grantee(user, host)
+    own = quote_ident(schema)
+    for user, host in rows(connection, "SELECT User, Host FROM mysql.db WHERE Db = %s", [escaped(schema)]):
+        yield f"{pattern(schema)}.*", _grantee(user, host)
     for user, host, table in rows(
         connection,
         "SELECT User, Host, Table_name FROM mysql.tables_priv WHERE Db = %s"
@@ -204,7 +221,7 @@ def _places(schema: str, rights: Mapping[str, Any]) -> Iterator[tuple[str, list[
     own = quote_ident(schema)
     if rights.get("schema"):
         # On whole schemas the server takes _ and % for wildcards.
-        yield quote_ident(re.sub(r"([_%\\])", r"\\\1", schema)) + ".*", rights["schema"]
+        yield pattern(schema) + ".*", rights["schema"]
     columns = rights.get("columns") or {}
     tables = rights.get("tables") or {}
     for table in sorted(tables.keys() | columns.keys()):

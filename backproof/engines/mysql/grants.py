@@ -4,7 +4,6 @@ Measured with MariaDB 10.11, line by line; what the documentation asks for besid
 all schemas) is not needed. Names of schemas are patterns in a GRANT, so their ``_`` and ``%`` are escaped.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from backproof.engines import Grants
 from backproof.engines.mysql import privileges
 from backproof.engines.mysql.binaries import Flavour, flavour_of
 from backproof.engines.mysql.connect import connected, rows
-from backproof.engines.mysql.names import quote_account, quote_ident
+from backproof.engines.mysql.names import pattern, quote_account, quote_ident
 from backproof.errors import BackproofError
 from backproof.records import Target
 
@@ -88,11 +87,6 @@ def grants(target: Target) -> Grants:
     except BackproofError as error:
         needs = _Needs(account=quote_account(target.user, "%"), unknown=error.fact)
     return Grants(backup=_text(_backup(target, needs)), restore=_text(_restore(target, needs)))
-
-
-def pattern(schema: str) -> str:
-    """A schema's name as a GRANT takes it, where it is a pattern."""
-    return quote_ident(re.sub(r"([\\_%])", r"\\\1", schema))
 
 
 def beside_pattern(schema: str) -> str:

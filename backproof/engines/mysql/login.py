@@ -5,8 +5,7 @@ import secrets
 from pydantic import SecretStr
 
 from backproof.engines.mysql.connect import connected, rows
-from backproof.engines.mysql.grants import pattern
-from backproof.engines.mysql.names import quote_account, quote_literal
+from backproof.engines.mysql.names import pattern, quote_account, quote_literal
 from backproof.records import Target
 
 _HOSTS = ("%", "localhost")

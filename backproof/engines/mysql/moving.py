@@ -12,10 +12,11 @@ from pymysql.connections import Connection
 
 from backproof.engines.mysql.clearing import end_sessions, patiently, run, session
 from backproof.engines.mysql.code import Code
-from backproof.engines.mysql.connect import end, message, number, number_of, rows
+from backproof.engines.mysql.connect import end, message, number_of, rows, translate
 from backproof.engines.mysql.lexer import DEFAULT
 from backproof.engines.mysql.names import quote_ident
 from backproof.engines.mysql.rewrite import requalified_statement
+from backproof.errors import AccessDenied, Transient
 from backproof.records import Target
 
 DROPPED = ("EVENT", "VIEW", "PROCEDURE", "FUNCTION", "PACKAGE BODY", "PACKAGE")
@@ -29,7 +30,6 @@ _DEFAULTS = """
 """
 _STATE = "SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = %s"
 _WAITS = "Waiting for table metadata lock"
-_MAY_NOT = frozenset({1044, 1142, 1143})
 
 
 def tables(connection: "Connection[pymysql.cursors.Cursor]", schema: str) -> list[str]:
@@ -45,7 +45,10 @@ def unopenable(
         try:
             rows(connection, f"SHOW CREATE TABLE {_of(schema, name)}")
         except pymysql.Error as error:
-            if number(error) not in _MAY_NOT:  # whether this account may is another question
+            why = translate(error)
+            if isinstance(why, Transient):  # it says nothing of the table
+                raise
+            if not isinstance(why, AccessDenied):  # whether this account may is another question
                 yield name, message(error)
 
 

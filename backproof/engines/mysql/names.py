@@ -11,6 +11,16 @@ def quote_ident(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def escaped(schema: str) -> str:
+    """A schema's name as the server keeps it with rights on whole schemas, where it is a pattern."""
+    return re.sub(r"([\\_%])", r"\\\1", schema)
+
+
+def pattern(schema: str) -> str:
+    """The same as a GRANT takes it."""
+    return quote_ident(escaped(schema))
+
+
 def spell(name: str) -> str:
     """A name as a person writes it and as manifests keep it: bare where that is plain, in backticks elsewhere."""
     return name if _BARE.fullmatch(name) else quote_ident(name)

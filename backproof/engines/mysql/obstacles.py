@@ -11,8 +11,8 @@ from backproof.engines.mysql import database, moving, privileges
 from backproof.engines.mysql.binaries import flavour_of, series
 from backproof.engines.mysql.code import broken_views
 from backproof.engines.mysql.connect import connected, rows
-from backproof.engines.mysql.grants import ACCOUNTS, beside_pattern, pattern
-from backproof.engines.mysql.names import quote_account, quote_ident, spell
+from backproof.engines.mysql.grants import ACCOUNTS, beside_pattern
+from backproof.engines.mysql.names import pattern, quote_account, quote_ident, spell
 from backproof.engines.mysql.sight import answers, probe
 from backproof.records import Obstacle, Target
 

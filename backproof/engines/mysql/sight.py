@@ -11,8 +11,8 @@ from pymysql.connections import Connection
 from backproof.engines.mysql import binaries, inventory, locks, privileges
 from backproof.engines.mysql.binaries import Flavour
 from backproof.engines.mysql.connect import message, number, rows
-from backproof.engines.mysql.grants import ACCOUNTS, pattern
-from backproof.engines.mysql.names import quote_account, quote_ident, spell
+from backproof.engines.mysql.grants import ACCOUNTS
+from backproof.engines.mysql.names import pattern, quote_account, quote_ident, spell
 from backproof.findings import listed, missing, ok, warning
 from backproof.records import Finding, Target
 
