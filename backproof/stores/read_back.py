@@ -61,7 +61,8 @@ class ReadBack:
             raise self._error
         # To the file's end, wherever that is: what another appended is none of ours.
         self._bring(None)
-        return self._brought, self._checksum
+        # Cut after it was read, it would be taken for whole.
+        return min(self._brought, os.fstat(self._file).st_size), self._checksum
 
     def stop(self) -> None:
         """Bring nothing more. Returns when the thread is gone."""

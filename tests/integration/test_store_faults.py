@@ -243,15 +243,26 @@ def test_a_large_file_whose_first_part_could_not_be_brought_to_the_disk_ends_the
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("stride", [MIB, read_back.STRIDE_BYTES])
+@pytest.mark.parametrize("read_before", [True, False], ids=["read before", "not yet read"])
 def test_a_file_that_is_cut_while_it_is_written_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read_before: bool
 ) -> None:
-    monkeypatch.setattr(read_back, "STRIDE_BYTES", stride)
+    if read_before:
+        monkeypatch.setattr(read_back, "STRIDE_BYTES", MIB)
+    reads: list[int | None] = []
+
+    def bring(self: read_back.ReadBack, end: int | None, plainly: Any = read_back.ReadBack._bring) -> None:
+        plainly(self, end)
+        reads.append(end)
+
+    monkeypatch.setattr(read_back.ReadBack, "_bring", bring)
 
     def chunks() -> Iterator[bytes]:
         for _ in range(6):
             yield bytes(MIB)
+        if read_before:
+            wait_until(lambda: 6 * MIB in reads)
+        assert read_before or not reads
         os.truncate(left_in(tmp_path)[0], MIB)
 
     with pytest.raises(Damaged, match="came back of"):
