@@ -94,6 +94,8 @@ class Root(click.Group):
             with _orderly_when_terminated():
                 status = super().main(arguments, *rest, **extra)
         except click.UsageError as error:
+            if isinstance(error, click.NoSuchOption):
+                error = _no_such_option(error)
             _show_usage_error(error, "--json" in arguments)
             sys.exit(exits.USAGE)
         except BackproofError as error:
@@ -133,6 +135,16 @@ def _orderly_when_terminated() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGTERM) is interrupt:  # else a command has said what another one does to it
             signal.signal(signal.SIGTERM, before)
+
+
+def _no_such_option(error: click.NoSuchOption) -> click.UsageError:
+    """With the option that was probably meant. The dashes, which all have, make no two names alike."""
+    command = error.ctx.command if error.ctx else None
+    names = [name for each in command.params for name in (*each.opts, *each.secondary_opts)] if command else []
+    longer = [name.removeprefix("--") for name in names if name.startswith("--")]
+    near = difflib.get_close_matches(error.option_name.removeprefix("--"), longer, 1)
+    hint = f" Did you mean '--{near[0]}'?" if near else ""
+    return click.UsageError(f"{error.message}{hint}", error.ctx)
 
 
 def _show_error(error: BackproofError, arguments: Sequence[str]) -> None:

@@ -301,6 +301,22 @@ def test_a_mistyped_command_is_answered_with_the_nearest(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        ("keys escrow --to x", ""),
+        ("keys escrow --folde x", " Did you mean '--folder'?"),
+        ("recover shop --befor 2026-01-01", " Did you mean '--before'?"),
+        ("status --jsn", " Did you mean '--json'?"),
+        ("status -x", ""),
+    ],
+)
+def test_a_mistyped_option_is_answered_with_the_nearest_if_one_is_near(run: Run, asked: str, hint: str) -> None:
+    option = next(word for word in asked.split() if word.startswith("-"))
+    result = run(*asked.split())
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, f"Error: No such option '{option}'.{hint}")
+
+
+@pytest.mark.parametrize(
     "command", ["list", "show", "restore", "export", "doctor", "backup", "verify", "prune", "pin", "unpin"]
 )
 def test_an_unknown_plan_is_one_fact_and_a_remedy_and_the_same_in_json(
