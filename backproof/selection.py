@@ -80,6 +80,16 @@ def yet_to_come(backup: Backup, now: datetime) -> tuple[str, ...]:
     )
 
 
+def moment_ahead(before: datetime | None, now: datetime) -> tuple[str, ...]:
+    """A sentence where the moment that was asked for is yet to come."""
+    if before is None or before <= now:
+        return ()
+    return (
+        f"{before:%Y-%m-%d %H:%M} UTC is yet to come: is it a moment of another zone? It is UTC unless it has an"
+        " offset",
+    )
+
+
 def _by_id(newest_first: Sequence[Backup], wanted: str) -> Selection:
     for backup in newest_first:
         if backup.id == wanted:

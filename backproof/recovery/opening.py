@@ -7,15 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backproof import catalog
-from backproof.errors import BackproofError, Busy, ConfigurationError, NotFound, Obstructed
+from backproof.errors import BackproofError, Busy, ConfigurationError, Obstructed
 from backproof.fleet import Fleet
 from backproof.records import Backup, Lack, Manifest, Obstacle, Target
+from backproof.recovery.choosing import Wish, choose
 from backproof.recovery.context import Mode, Recovery, Request, Surroundings, places, server_of, sharing
 from backproof.recovery.entries import JournalEntry
 from backproof.recovery.journal import WHOLE, journals, opened
 from backproof.recovery.measured import expected
 from backproof.recovery.naming import recovery_id
-from backproof.selection import LATEST, NEWEST, select, yet_to_come
+from backproof.selection import LATEST, moment_ahead, yet_to_come
 
 
 @dataclass(frozen=True)
@@ -67,20 +68,10 @@ def propose(
         ConfigurationError: an id and a moment were both given.
         BackproofError: neither the server nor, for a backup, any store answered.
     """
-    if before is not None and wanted not in NEWEST:
-        raise ConfigurationError("a backup and a moment were both given", "Give one of them.")
-    if store is not None:
-        fleet.store(store)
+    wish = Wish(wanted, before, store)
     listing = catalog.listing(fleet, plan)
-    if not listing.backups and listing.unreachable:
-        raise listing.unreachable[0][1]
-    selected = select(listing.backups, wanted, before)
-    stores = tuple(copy.store for copy in selected.backup.copies if copy.archive and copy.manifest)
-    if not stores or (store is not None and store not in stores):
-        where = "no store has" if store is None else f"store {store} has not"
-        known = f"There are copies in: {', '.join(stores)}." if stores else "Choose another backup: `backproof list`."
-        raise NotFound(f"{where} a whole copy of {selected.backup.id}", known)
-    manifest, _ = catalog.manifest(fleet, plan, selected.backup.id)
+    chosen = choose(fleet, plan, listing, wish)
+    manifest, selected = chosen.manifest, chosen.selection
     engine, live = fleet.engine(plan), fleet.restorer(plan)
     takes = expected(fleet, plan, manifest, now)
     doubts = [f"store {name} could not be asked: {error.fact}" for name, error in listing.unreachable]
@@ -88,7 +79,7 @@ def propose(
         plan=plan,
         backup=selected.backup,
         manifest=manifest,
-        stores=stores if store is None else (store,),
+        stores=chosen.stores,
         mode=mode,
         live=live,
         lost=not engine.exists(live),
@@ -100,7 +91,7 @@ def propose(
         warnings=(
             *selected.warnings,
             *yet_to_come(selected.backup, now),
-            *_ahead(before, now),
+            *moment_ahead(before, now),
             *doubts,
             *_warnings(fleet, plan, mode),
         ),
@@ -234,14 +225,6 @@ def _require_alone(fleet: Fleet, plan: str, around: Surroundings) -> set[str]:
             )
         ids |= {journal.recovery for journal in known}
     return ids
-
-
-def _ahead(before: datetime | None, now: datetime) -> list[str]:
-    if before is None or before <= now:
-        return []
-    return [
-        f"{before:%Y-%m-%d %H:%M} UTC is yet to come: is it a moment of another zone? It is UTC unless it has an offset"
-    ]
 
 
 def _warnings(fleet: Fleet, plan: str, mode: Mode) -> list[str]:

@@ -12,11 +12,12 @@ from backproof.measures import Expected
 from backproof.operations import restore
 from backproof.operations.preflight import STORE_SHARE, key_findings, scratch_room
 from backproof.records import Backup, Finding, Manifest
+from backproof.recovery.choosing import Choice, Wish, choose
 from backproof.recovery.context import places
 from backproof.recovery.journal import journals
 from backproof.recovery.measured import expected
 from backproof.recovery.report import objective
-from backproof.selection import Selection, select, yet_to_come
+from backproof.selection import moment_ahead, yet_to_come
 from backproof.stores import Store
 from backproof.words import size
 
@@ -35,6 +36,8 @@ class Readiness:
     objective: timedelta | None
     """How long a recovery may take."""
     findings: tuple[Finding, ...]
+    passed_over: tuple[str, ...] = ()
+    """Newer backups that would not be taken, and why."""
 
     @property
     def ready(self) -> bool:
@@ -48,17 +51,24 @@ class _Asked:
     plan: str
     local: Store
     now: datetime
-    chosen: Selection
-    manifest: Manifest
+    wish: Wish
+    chosen: Choice
     lost: bool
 
     @property
     def backup(self) -> Backup:
         return self.chosen.backup
 
+    @property
+    def manifest(self) -> Manifest:
+        return self.chosen.manifest
 
-def look(fleet: Fleet, plan: str, local: Store, now: datetime) -> Readiness:
-    """Look at all that a recovery of the newest proven backup needs.
+
+_LATEST = Wish()
+
+
+def look(fleet: Fleet, plan: str, local: Store, now: datetime, wish: Wish = _LATEST) -> Readiness:
+    """Look at all that a recovery needs, of the backup that it would take.
 
     Reads of the archive no more than its first member, and writes nothing, anywhere.
 
@@ -67,26 +77,26 @@ def look(fleet: Fleet, plan: str, local: Store, now: datetime) -> Readiness:
         plan: its name.
         local: this machine's folder for journals.
         now: aware UTC.
+        wish: which backup; the newest proven one unless said.
     """
     listing = catalog.listing(fleet, plan)
     found = [*key_findings(fleet, plan), *_unreachable(listing)]
     server = _server(fleet, plan)
     found += [server] if isinstance(server, Finding) else []
     try:
-        chosen = select(listing.backups)
-        manifest, _ = catalog.manifest(fleet, plan, chosen.backup.id)
+        chosen = choose(fleet, plan, listing, wish)
     except BackproofError as error:
         return Readiness(plan, None, None, None, (*found, failed("backup", error)))
-    asked = _Asked(fleet, plan, local, now, chosen, manifest, lost=server is False)
+    asked = _Asked(fleet, plan, local, now, wish, chosen, lost=server is False)
     for check in _OFFLINE if isinstance(server, Finding) else _CHECKS:
         try:
             found += check(asked)
         except BackproofError as error:
             found.append(failed(check.__name__.strip("_").replace("_", " "), error))
-    takes = expected(fleet, plan, manifest, now)
-    may = objective(manifest.database.live_bytes, fleet.plan(plan).objectives.rto)
+    takes = expected(fleet, plan, chosen.manifest, now)
+    may = objective(chosen.manifest.database.live_bytes, fleet.plan(plan).objectives.rto)
     about = None if takes is None else timedelta(seconds=takes.seconds)
-    return Readiness(plan, chosen.backup, about, may, (*found, _time(takes, may)))
+    return Readiness(plan, chosen.backup, about, may, (*found, _time(takes, may)), chosen.selection.passed_over)
 
 
 def _server(fleet: Fleet, plan: str) -> Finding | bool:
@@ -104,16 +114,25 @@ def _unreachable(listing: catalog.Listing) -> list[Finding]:
 
 
 def _backup(asked: _Asked) -> Iterator[Finding]:
-    age, rpo = asked.now - asked.backup.taken_at, asked.fleet.plan(asked.plan).objectives.rpo
-    found = f"{asked.backup.id}, proven, {_span(age)} old"
-    if wrong := yet_to_come(asked.backup, asked.now):
+    backup, before = asked.backup, asked.wish.before
+    age, rpo = min(before or asked.now, asked.now) - backup.taken_at, asked.fleet.plan(asked.plan).objectives.rpo
+    proven = "proven" if backup.proven_at else "NOT PROVEN"
+    found = f"{backup.id}, {proven}, {_span(age)} {'before that moment' if before else 'old'}"
+    if wrong := yet_to_come(backup, asked.now):
         yield warning("backup", wrong[0], "Ages and moments are judged by that clock.")
-    elif age > rpo:
-        remedy = f"`backproof backup {asked.plan}` takes one now; `backproof status` says why there is no newer one."
-        yield warning("backup", f"{found}; the plan promises {_span(rpo)}", remedy)
+    elif age > rpo and not asked.wish.is_by_id:
+        yield warning("backup", f"{found}; the plan promises {_span(rpo)}", _older(asked))
     else:
         yield ok("backup", found)
-    yield from (warning("backup", each, "See `backproof list`.") for each in asked.chosen.warnings)
+    for each in moment_ahead(before, asked.now):
+        yield warning("moment", each, "Give the moment in UTC, or with its offset.")
+    yield from (warning("backup", each, "See `backproof list`.") for each in asked.chosen.selection.warnings)
+
+
+def _older(asked: _Asked) -> str:
+    if asked.wish.before:
+        return f"What was written in between would not be there; `backproof list {asked.plan}` shows all there are."
+    return f"`backproof backup {asked.plan}` takes one now; `backproof status` says why there is no newer one."
 
 
 def _copies(asked: _Asked) -> Iterator[Finding]:

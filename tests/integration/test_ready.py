@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,19 @@ def test_a_plan_that_could_be_recovered_is_ready_and_nothing_was_changed(live: L
     assert [each["found"] for each in document["findings"] if same(each["found"]) not in same(words.stdout)] == []
     assert [files(folder) for folder in folders] == before
     assert live.world.databases() == databases
+
+
+def test_it_looks_at_the_backup_that_recover_would_take(live: Live) -> None:
+    def asked(*words: str) -> dict[str, Any]:
+        answer = CliRunner().invoke(main, ["--json", "--fleet", str(live.file), *words], prog_name="backproof")
+        read: dict[str, Any] = json.loads(answer.stdout)
+        return read
+
+    moment = ("--before", datetime.now(UTC).isoformat())
+    shown, ready = asked("recover", PLAN, "--show", *moment)["proposal"], asked("ready", PLAN, *moment)
+    assert (ready["backup"], ready["passed_over"]) == (shown["backup"], shown["passed_over"])
+    assert ready["ready"] is True
+    assert asked("ready", PLAN, "--before", "2001-01-01")["backup"] is None
 
 
 def test_what_is_missing_is_named_and_fails_it(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
