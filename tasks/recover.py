@@ -98,7 +98,7 @@ def as_task(recovery: Recovery, one: Step) -> None:
         with progress(f"{plan}-recovery-restore", what, recovery.manifest().plain_bytes) as reported:
             perform(replace(recovery, around=replace(recovery.around, progress=reported)), one)
 
-    carry_out(one.name, one.title, carried_out)
+    carry_out(one.name, one.shown(recovery), carried_out)
 
 
 def _propose(fleet: Fleet, plan: str, backup: str, before: datetime | None, mode: Mode) -> Proposal:

@@ -47,7 +47,8 @@ def step(task_run_name: str, retries: int = 5) -> Callable[[Callable[P, R]], Tas
 
 def carry_out(name: str, title: str, work: Callable[[], None]) -> None:
     """Run a step that the library repeats by itself, as a task of its own; Prefect tries it once."""
-    Task(work, name=name, task_run_name=title, retries=0, cache_policy=NO_CACHE, persist_result=False)()
+    named = title.replace("{", "{{").replace("}", "}}")  # Prefect fills in what is in braces
+    Task(work, name=name, task_run_name=named, retries=0, cache_policy=NO_CACHE, persist_result=False)()
 
 
 def log(message: str, level: int = logging.INFO) -> None:

@@ -43,6 +43,12 @@ class Application:
     outputs: Path
     sleep: Sleep = time.sleep
 
+    def lacks(self, *settings: str) -> str:
+        """That the plan has none of these; empty where it has one."""
+        if self.spec is not None and any(getattr(self.spec, each) for each in settings):
+            return ""
+        return f"the plan names no {' and no '.join(f'application.{each}' for each in settings)}"
+
     def maintenance_on(self) -> Facts:
         """Stop it from writing."""
         return self._switch("maintenance_on", self.spec.maintenance_on if self.spec else None)
@@ -62,7 +68,7 @@ class Application:
     def healthy(self) -> Facts:
         """Wait until it answers 200."""
         if self.spec is None or self.spec.health_url is None:
-            return {"health": "not run: the plan names no application.health_url"}
+            return {"health": f"not run: {self.lacks('health_url')}"}
         until = time.monotonic() + _HEALTH_SECONDS
         while (said := answer(self.spec.health_url)) != "200":
             if time.monotonic() > until:
@@ -81,7 +87,7 @@ class Application:
         """
         watched = self.spec.watch if self.spec else None
         if watched is None:
-            return {"watch": "not run: the plan says nothing of application.watch"}
+            return {"watch": f"not run: {self.lacks('watch')}"}
         log = _Log(watched)
         until = time.monotonic() + timedelta(minutes=watched.minutes).total_seconds()
         errors: list[str] = []
@@ -99,12 +105,12 @@ class Application:
 
     def _switch(self, which: str, command: Sequence[str] | None) -> Facts:
         if command is None:
-            return {which: f"not run: the plan names no application.{which}"}
+            return {which: f"not run: {self.lacks(which)}"}
         return {which: self._run(command, self.database)}
 
     def _all(self, which: str, commands: Sequence[Sequence[str]], database: Target | None) -> Facts:
         if not commands:
-            return {which: f"not run: the plan names no application.{which}"}
+            return {which: f"not run: {self.lacks(which)}"}
         return {which: [self._run(command, database or self.database) for command in commands]}
 
     def _run(self, command: Sequence[str], database: Target) -> str:

@@ -11,8 +11,8 @@ from backproof.recovery.context import Recovery
 from backproof.recovery.entries import Facts
 from backproof.recovery.inspecting import inspect
 from backproof.recovery.journal import ROLLBACK
-from backproof.recovery.sealing import proven, safety, sealed_when_free
-from backproof.recovery.steps import Group, Step, planned_exchange
+from backproof.recovery.sealing import not_sealed, proven, safety, sealed_when_free
+from backproof.recovery.steps import Group, Step, lacking, planned_exchange, told_nobody
 from backproof.recovery.tables import BACK
 from backproof.recovery.ways import way
 
@@ -52,20 +52,28 @@ def _used(recovery: Recovery) -> bool:
     return bool(later) or recovery.journal.last("maintenance-off", "begun") is not None
 
 
-_UNUSED: Facts = {"backup": None, "why not": "nobody was let at what was recovered"}
+_NOBODY = "nobody was let at what was recovered"
+_UNUSED: Facts = {"backup": None, "why not": _NOBODY}
+
+
+def _unused(recovery: Recovery) -> str:
+    return "" if _used(recovery) else _NOBODY
 
 
 def back_on(recovery: Recovery) -> Facts:
     """Nobody writes while it is taken back; where the application was let go on already."""
     if not _used(recovery):
-        return {"maintenance_on": "not run: it is on, or never came on"}
+        return {"maintenance_on": f"not run: {_NOT_OFF}"}
     return recovery.application.maintenance_on()
+
+
+_NOT_OFF = "it is on, or never came on"
 
 
 def back_exchange(recovery: Recovery) -> Facts:
     """What was set aside takes its place again."""
-    if not recovery.journal.last("exchange", "begun"):
-        return {"exchange": "was not begun"}
+    if why := _not_exchanged(recovery):
+        return {"exchange": why}
     planned, told = planned_exchange(recovery), ""
     try:
         recovery.engine.undo(recovery.live, planned)
@@ -77,14 +85,24 @@ def back_exchange(recovery: Recovery) -> Facts:
     return {"live": "as before the exchange", **({"but": told} if told else {})}
 
 
+def _not_exchanged(recovery: Recovery) -> str:
+    return "" if recovery.journal.last("exchange", "begun") else "the exchange was not begun"
+
+
+def _not_dropped(recovery: Recovery) -> str:
+    return (
+        "" if recovery.journal.last("drop", "begun") or recovery.request.lost else "the live database was not dropped"
+    )
+
+
 def back_restore(recovery: Recovery) -> Facts:
     """In place, the safety backup is restored, where the live database was begun to be dropped.
 
     Raises:
         NotFound: there is no safety backup.
     """
-    if not recovery.journal.last("drop", "begun") and not recovery.request.lost:
-        return {"live": "was not dropped"}
+    if why := _not_dropped(recovery):
+        return {"live": why}
     facts = recovery.journal.facts("safety")
     if facts.get("backup") is None:
         if recovery.request.lost:
@@ -165,24 +183,49 @@ def _groups(*listed: Step) -> Sequence[Group]:
     return tuple((each,) for each in listed)
 
 
-_SAFETY = Step("back-safety", "seal what was written since", back_safety, tries=5)
-_PROVEN = Step("back-safety", "seal and prove what was written since", back_proven_safety, tries=5)
-_KEEP = Step("back-safety", "seal and prove what was written since", back_keep, tries=3, settled=True)
+_SAFETY = Step(
+    "back-safety",
+    "seal what was written since",
+    back_safety,
+    tries=5,
+    idle=lambda recovery: _unused(recovery) or not_sealed(recovery),
+)
+_PROVEN = Step("back-safety", "seal and prove what was written since", back_proven_safety, tries=5, idle=_unused)
+_KEEP = Step("back-safety", "seal and prove what was written since", back_keep, tries=3, settled=True, idle=_unused)
 # An application that does not obey is no reason to leave it with the wrong database.
-_ON = Step("back-maintenance-on", "maintenance on", back_on, settled=True)
+_ON = Step(
+    "back-maintenance-on",
+    "maintenance on",
+    back_on,
+    settled=True,
+    idle=lambda recovery: recovery.application.lacks("maintenance_on") or ("" if _used(recovery) else _NOT_OFF),
+)
 _VERIFY = Step("back-verify", "verify what is live", back_verify, tries=5)
-_OFF = Step("back-maintenance-off", "maintenance off", back_off)
-_HEALTHY = Step("back-health", "see whether the application answers", back_healthy, settled=True)
+_OFF = Step("back-maintenance-off", "maintenance off", back_off, idle=lacking("maintenance_off"))
+_HEALTHY = Step(
+    "back-health",
+    "see whether the application answers",
+    back_healthy,
+    settled=True,
+    idle=lacking("health_url"),
+)
 _CLEAN = Step("back-clean", "remove the restored database, or keep what users wrote", back_clean, tries=3, settled=True)
-_NOTIFY = Step("back-notify", "tell the team", back_notify, settled=True)
+_NOTIFY = Step("back-notify", "tell the team", back_notify, settled=True, idle=told_nobody)
 
 SWAP_BACK = _groups(
-    _ON, Step("back-exchange", "swap back", back_exchange, tries=5), _VERIFY, _OFF, _HEALTHY, _CLEAN, _NOTIFY, _KEEP
+    _ON,
+    Step("back-exchange", "swap back", back_exchange, tries=5, idle=_not_exchanged),
+    _VERIFY,
+    _OFF,
+    _HEALTHY,
+    _CLEAN,
+    _NOTIFY,
+    _KEEP,
 )
 RESTORE_BACK = _groups(
     _ON,
     _PROVEN,
-    Step("back-restore", "restore the safety backup", back_restore, tries=5),
+    Step("back-restore", "restore the safety backup", back_restore, tries=5, idle=_not_dropped),
     _VERIFY,
     _OFF,
     _HEALTHY,

@@ -118,7 +118,7 @@ def perform(recovery: Recovery, step: Step) -> None:
     journal = recovery.journal
     if (begun := journal.last(step.name, "begun")) is None:
         journal.write(step.name, "begun", step.plan(recovery) if step.plan else {})
-    recovery.say(f"{step.title}{' (again)' if begun else ''} …")
+    recovery.say(step.shown(recovery) if step.idle(recovery) else f"{step.title}{' (again)' if begun else ''} …")
     for attempt in range(1, step.tries + 1):
         try:
             facts = step.work(recovery)

@@ -20,13 +20,16 @@ _TOLD_EVERY = 12
 """Looks: once a minute."""
 
 
+def not_sealed(recovery: Recovery) -> str:
+    """Why there is no safety backup to be sealed; empty: there is."""
+    return recovery.request.no_safety_backup or ("there is no live database" if recovery.request.lost else "")
+
+
 def safety(recovery: Recovery) -> Facts:
     """A backup of the live database as it is, before it is replaced."""
     request = recovery.request
-    if request.no_safety_backup:
-        return {"backup": None, "why not": request.no_safety_backup}
-    if request.lost:
-        return {"backup": None, "why not": "there is no live database"}
+    if why := not_sealed(recovery):
+        return {"backup": None, "why not": why}
     try:
         sealed = sealed_when_free(recovery)
     except DumpFailed as error:
@@ -110,7 +113,7 @@ def wait_for_backups(recovery: Recovery) -> None:
         Obstructed: it has waited for as long as it may.
     """
     plan, around = recovery.plan, recovery.around
-    if recovery.request.lost or recovery.request.no_safety_backup:
+    if not_sealed(recovery):
         return
     for look in range(PATIENCE // BETWEEN):
         try:

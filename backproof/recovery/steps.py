@@ -23,6 +23,7 @@ from backproof.recovery.sealing import wait_for_backups
 from backproof.words import size
 
 Work = Callable[[Recovery], Facts]
+Idle = Callable[[Recovery], str]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class Step:
     """The recovery has succeeded by then: a failure is told, and takes nothing back."""
     tries: int = 1
     """How often it is begun when what stands in the way may pass."""
+    idle: Idle = lambda _: ""
+    """Why it has nothing to do; empty: it has."""
+
+    def shown(self, recovery: Recovery) -> str:
+        """What it will do, for whoever watches."""
+        why = self.idle(recovery)
+        return f"{self.title}: nothing to do, since {why}" if why else self.title
 
 
 def check(recovery: Recovery) -> Facts:
@@ -110,6 +118,18 @@ def unobstructed(recovery: Recovery, also: Sequence[Obstacle] = ()) -> list[Json
             " ".join(dict.fromkeys(each.remedy for each in left)) + (f" ({acceptable})" if acceptable else ""),
         )
     return [f"{each.kind} {each.name}: {each.what}" for each in accepted]
+
+
+def told_nobody(recovery: Recovery) -> str:
+    """That a plan names nobody to be told; empty where it does."""
+    fleet = recovery.fleet
+    named = fleet.plan(recovery.plan).notify.failure or fleet.spec.notify.failure
+    return "" if named else "the plan names no one in notify.failure"
+
+
+def lacking(*settings: str) -> Idle:
+    """That a plan's application has none of these settings; empty where it has one."""
+    return lambda recovery: recovery.application.lacks(*settings)
 
 
 def notify(recovery: Recovery) -> Facts:
@@ -236,8 +256,8 @@ Group = Sequence[Step]
 
 CHECK = Step("check", "check the copy", check, tries=3)
 PREPARE = Step("prepare", "look what stands in the way", prepare, tries=3)
-NOTIFY = Step("notify", "tell the team", notify)
-ON = Step("maintenance-on", "maintenance on", maintenance_on, live=True)
-TRIAL = Step("trial", "try the application", trial, live=True)
-OFF = Step("maintenance-off", "maintenance off", maintenance_off, live=True)
-WATCH = Step("watch", "watch the application", watch, live=True)
+NOTIFY = Step("notify", "tell the team", notify, idle=told_nobody)
+ON = Step("maintenance-on", "maintenance on", maintenance_on, live=True, idle=lacking("maintenance_on"))
+TRIAL = Step("trial", "try the application", trial, live=True, idle=lacking("tests", "health_url"))
+OFF = Step("maintenance-off", "maintenance off", maintenance_off, live=True, idle=lacking("maintenance_off"))
+WATCH = Step("watch", "watch the application", watch, live=True, idle=lacking("watch"))

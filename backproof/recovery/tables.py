@@ -45,14 +45,19 @@ def replace(recovery: Recovery) -> Facts:
     return made.model_dump(mode="json")
 
 
+def unchanged(recovery: Recovery) -> str:
+    """That the tables are what they were; empty: they may be others."""
+    return "" if recovery.journal.last("replace", "noted") else "the tables were not changed"
+
+
 def back_replace(recovery: Recovery) -> Facts:
     """Those of the safety backup take their place again.
 
     Raises:
         NotFound: there is none.
     """
-    if not recovery.journal.last("replace", "noted"):
-        return {"tables": "were not changed"}
+    if why := unchanged(recovery):
+        return {"tables": why}
     facts, known = recovery.journal.facts("safety"), recovery.journal.facts("replace", "begun")
     if facts.get("backup") is None:
         raise NotFound(f"there is no safety backup: {facts.get('why not')}", "Recover another backup of the tables.")
@@ -145,14 +150,14 @@ TABLES: Sequence[Group] = (
     (Step("prepare", "look what would point at nothing", prepare, tries=3),),
     (steps.NOTIFY,),
     (steps.ON,),
-    (Step("safety", "seal a safety backup", sealing.safety, live=True, tries=3),),
+    (Step("safety", "seal a safety backup", sealing.safety, live=True, tries=3, idle=sealing.not_sealed),),
     (Step("replace", "replace the tables", replace, links, live=True, tries=3),),
     (steps.TRIAL,),
     (steps.OFF,),
     (steps.WATCH,),
-    (Step("keep", "prove the safety backup", keep, settled=True, tries=3),),
+    (Step("keep", "prove the safety backup", keep, settled=True, tries=3, idle=sealing.not_sealed),),
 )
 
 SALVAGE: Sequence[Group] = ((Step("salvage", "put the missing rows back", salvage, tries=3),),)
 
-BACK = Step("back-replace", "replace the tables by those of the safety backup", back_replace, tries=3)
+BACK = Step("back-replace", "replace the tables by those of the safety backup", back_replace, tries=3, idle=unchanged)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from backproof.recovery.context import Mode, Recovery
-from backproof.recovery.sealing import keep, proven_safety, safety
+from backproof.recovery.sealing import keep, not_sealed, proven_safety, safety
 from backproof.recovery.steps import (
     CHECK,
     NOTIFY,
@@ -29,7 +29,7 @@ SWAP: Sequence[Group] = (
     (NOTIFY,),
     (
         Step("restore", "restore beside the live database", restore, tries=5),
-        Step("safety", "seal a safety backup", safety, tries=5),
+        Step("safety", "seal a safety backup", safety, tries=5, idle=not_sealed),
     ),
     (Step("inspect", "inspect what was restored", inspection, tries=2),),
     (ON,),
@@ -45,7 +45,7 @@ IN_PLACE: Sequence[Group] = (
     (PREPARE,),
     (NOTIFY,),
     (ON,),
-    (Step("safety", "seal and prove a safety backup", proven_safety, live=True, tries=5),),
+    (Step("safety", "seal and prove a safety backup", proven_safety, live=True, tries=5, idle=not_sealed),),
     (Step("drop", "drop the live database", drop, live=True),),
     (Step("restore", "restore in its place", restore, nobody_there, live=True, tries=5),),
     (Step("inspect", "inspect what was restored", inspection, live=True, tries=2),),

@@ -83,7 +83,9 @@ def _recover(session: Session, plan: str, mode: Any, asked: dict[str, Any], begu
     fleet = session.fleet(plan)
     proposal = propose(fleet, plan, datetime.now(UTC), asked["backup"], asked["before"], asked["store"], mode=mode)
     if asked["tables"]:
-        recovering_tables.say_proposal(proposal, asked["tables"], asked["before"], fleet.spec.timezone)
+        recovering_tables.say_proposal(
+            proposal, asked["tables"], asked["before"], fleet.spec.timezone, asked["no_safety_backup"]
+        )
     else:
         say_proposal(proposal, asked["before"], fleet.spec.timezone, asked["create_missing_roles"])
     if asked["show"]:

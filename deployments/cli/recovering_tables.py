@@ -33,15 +33,18 @@ def mode(asked: dict[str, Any]) -> Any:
     return "tables"
 
 
-def say_proposal(proposal: "Proposal", tables: tuple[str, ...], before: datetime | None, zone: str) -> None:
+def say_proposal(
+    proposal: "Proposal", tables: tuple[str, ...], before: datetime | None, zone: str, no_safety_backup: str
+) -> None:
     """What would be replaced, and by what."""
+    kept = "nothing will hold it, and nothing is taken back" if no_safety_backup else "the safety backup will hold it"
     backup = proposal.backup
     proven = f"proven {moment(backup.proven_at)} UTC" if backup.proven_at else "NOT PROVEN"
     lines = {
         "Replace": f"{', '.join(tables)} of {proposal.live.database} on {proposal.live.host}:{proposal.live.port}",
         **asked_for(before, zone),
         "With": f"those of {backup.id} ({backup.kind}), taken {moment(backup.taken_at)} UTC, {proven}",
-        "Lost": "what was written to them since; the safety backup will hold it",
+        "Lost": f"what was written to them since; {kept}",
     }
     say_lines(lines, proposal.passed_over)
     for warning in proposal.warnings:
