@@ -12,6 +12,7 @@
         ├── ConfigurationError  fleet.yaml, a block or a parameter is wrong
         ├── MissingTool         a program, or the right version of it, is not here
         ├── AccessDenied        wrong password, missing right, forbidden bucket
+        │   └── Hidden          whether it is there at all, this account may not see
         ├── Locked              the store keeps an object from being deleted: Object Lock, a legal hold
         ├── NoSpace             a disk is full, or would be
         ├── AlreadyExists       what is written once is there already
@@ -81,6 +82,10 @@ class MissingTool(Permanent):
 
 class AccessDenied(Permanent):
     """Wrong password, missing right, forbidden bucket."""
+
+
+class Hidden(AccessDenied):
+    """It may be there or not: this account may not see it."""
 
 
 class Locked(Permanent):

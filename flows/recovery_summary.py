@@ -21,7 +21,7 @@ def proposal_summary(found: Proposed) -> str:
     expected = "nobody has measured" if found.expected_seconds is None else words.duration(found.expected_seconds)
     what = f"{', '.join(found.tables)} of {found.database}" if found.tables else found.database
     facts = [
-        ("replaced", f"**{what}**{' (which is not there)' if found.lost else ''}"),
+        ("replaced", f"**{what}**{_standing(found)}"),
         ("taken at", f"{found.taken_at:%Y-%m-%d %H:%M:%S} UTC, {'proven' if found.proven else '**not proven**'}"),
         ("would be lost", f"what was written in the last **{words.duration(found.loses_seconds)}**"),
         ("size", f"{words.size(found.plain_bytes)} of SQL"),
@@ -35,6 +35,12 @@ def proposal_summary(found: Proposed) -> str:
         _part("### Good to know", found.warnings),
         _part("### Not taken", found.passed_over),
     )
+
+
+def _standing(found: Proposed) -> str:
+    if found.unseen:
+        return " (which the admin of fleet.yaml may not see, if it is there)"
+    return " (which is not there)" if found.lost else ""
 
 
 def recovery_summary(made: RecoveryReport, outcome: Outcome, problems: Sequence[str]) -> str:

@@ -31,6 +31,8 @@ class Proposed(Record):
     """Just these; empty: all of them."""
     database: str
     lost: bool
+    unseen: bool
+    """Whether it is there, the account may not see."""
     loses_seconds: float
     expected_seconds: float | None
     plain_bytes: int
@@ -54,6 +56,7 @@ def proposed(plan: str, backup: str, before: datetime | None, mode: Mode, tables
         tables=tables,
         database=found.live.database,
         lost=found.lost,
+        unseen=found.unseen,
         loses_seconds=found.loses.total_seconds(),
         expected_seconds=found.expected.total_seconds() if found.expected else None,
         plain_bytes=found.manifest.plain_bytes,

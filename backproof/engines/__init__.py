@@ -393,7 +393,11 @@ class Engine(Protocol):
         """Remove a database that ``create`` made, sessions on it included; no error where there is none."""
 
     def exists(self, target: Target) -> bool:
-        """Whether there is such a database; its server must answer."""
+        """Whether there is such a database; its server must answer.
+
+        Raises:
+            Hidden: this account would not see it.
+        """
 
     def recovery_lock(self, target: Target, plan: str) -> AbstractContextManager[None]:
         """One recovery per plan: as ``lock``, but it holds whether ``target.database`` exists or not, and through an

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backproof import catalog
-from backproof.errors import BackproofError, Busy, ConfigurationError, Obstructed
+from backproof.engines import Engine
+from backproof.errors import BackproofError, Busy, ConfigurationError, Hidden, Obstructed
 from backproof.fleet import Fleet
 from backproof.records import Backup, Lack, Manifest, Obstacle, Target
 from backproof.recovery.choosing import Wish, choose
@@ -32,6 +33,8 @@ class Proposal:
     live: Target
     lost: bool
     """There is no such database on the server."""
+    unseen: bool
+    """Whether there is one, its account may not see: then it is not taken for lost."""
     loses: timedelta
     """What was written in the time since the backup would not be there; none: by this clock it is yet to be taken."""
     expected: timedelta | None
@@ -73,6 +76,7 @@ def propose(
     chosen = choose(fleet, plan, listing, wish)
     manifest, selected = chosen.manifest, chosen.selection
     engine, live = fleet.engine(plan), fleet.restorer(plan)
+    there = is_there(engine, live)
     takes = expected(fleet, plan, manifest, now)
     doubts = [f"store {name} could not be asked: {error.fact}" for name, error in listing.unreachable]
     return Proposal(
@@ -82,7 +86,8 @@ def propose(
         stores=chosen.stores,
         mode=mode,
         live=live,
-        lost=not engine.exists(live),
+        lost=there is False,
+        unseen=there is None,
         loses=max(timedelta(), now - selected.backup.taken_at),
         expected=None if takes is None else timedelta(seconds=takes.seconds),
         lacking=tuple(each for each in engine.lacks(live.to(f"{live.database}_recovered"), manifest) if each.refuses),
@@ -96,6 +101,14 @@ def propose(
             *_warnings(fleet, plan, mode),
         ),
     )
+
+
+def is_there(engine: Engine, target: Target) -> bool | None:
+    """Whether there is such a database; None: the account may not see that."""
+    try:
+        return engine.exists(target)
+    except Hidden:
+        return None
 
 
 def begin(
@@ -192,7 +205,7 @@ def _begun(fleet: Fleet, asked: Request, live: Target, around: Surroundings) -> 
             update={"beside": _named(asked.live, "recovered", stamp), "aside": _named(asked.live, "before", stamp)}
         )
         if recovery_id(named) not in taken and not any(
-            engine.exists(live.to(name)) for name in (request.beside, request.aside)
+            is_there(engine, live.to(name)) for name in (request.beside, request.aside)
         ):
             break
         named += timedelta(seconds=1)

@@ -16,6 +16,7 @@ from backproof.recovery.choosing import Choice, Wish, choose
 from backproof.recovery.context import places
 from backproof.recovery.journal import journals
 from backproof.recovery.measured import expected
+from backproof.recovery.opening import is_there
 from backproof.recovery.report import objective
 from backproof.selection import moment_ahead, yet_to_come
 from backproof.stores import Store
@@ -53,7 +54,7 @@ class _Asked:
     now: datetime
     wish: Wish
     chosen: Choice
-    lost: bool
+    there: bool | None
 
     @property
     def backup(self) -> Backup:
@@ -87,7 +88,7 @@ def look(fleet: Fleet, plan: str, local: Store, now: datetime, wish: Wish = _LAT
         chosen = choose(fleet, plan, listing, wish)
     except BackproofError as error:
         return Readiness(plan, None, None, None, (*found, failed("backup", error)))
-    asked = _Asked(fleet, plan, local, now, wish, chosen, lost=server is False)
+    asked = _Asked(fleet, plan, local, now, wish, chosen, there=None if isinstance(server, Finding) else server)
     for check in _OFFLINE if isinstance(server, Finding) else _CHECKS:
         try:
             found += check(asked)
@@ -99,10 +100,11 @@ def look(fleet: Fleet, plan: str, local: Store, now: datetime, wish: Wish = _LAT
     return Readiness(plan, chosen.backup, about, may, (*found, _time(takes, may)), chosen.selection.passed_over)
 
 
-def _server(fleet: Fleet, plan: str) -> Finding | bool:
-    """Whether the server has the live database; what was found, where it does not answer."""
+def _server(fleet: Fleet, plan: str) -> Finding | bool | None:
+    """Whether the server has the live database; None: its account may not see; what was found, where it does not
+    answer."""
     try:
-        return fleet.engine(plan).exists(fleet.restorer(plan))
+        return is_there(fleet.engine(plan), fleet.restorer(plan))
     except BackproofError as error:
         return failed("server", error)
 
@@ -183,7 +185,10 @@ def _room(asked: _Asked, free: int | None, log_bytes: int) -> Iterator[Finding]:
 def _live(asked: _Asked) -> Iterator[Finding]:
     """What a safety backup of the live database needs, and what keeps it from being replaced."""
     engine, live = asked.fleet.engine(asked.plan), asked.fleet.restorer(asked.plan)
-    if asked.lost:
+    if asked.there is None:
+        found = f"{live.user} may not see whether there is a {live.database}"
+        yield missing("database", found, "Give it the privileges that are missing.")
+    elif not asked.there:
         found = f"there is none called {live.database} on {live.host}:{live.port}; a recovery makes it"
         yield warning("database", found, "If it should be there, see that the fleet names the right server.")
     else:

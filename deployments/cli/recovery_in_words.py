@@ -25,6 +25,7 @@ def proposal_document(proposal: "Proposal") -> dict[str, object]:
         "stores": list(proposal.stores),
         "database": proposal.live.database,
         "lost": proposal.lost,
+        "unseen": proposal.unseen,
         "loses_seconds": round(proposal.loses.total_seconds()),
         "expected_seconds": round(proposal.expected.total_seconds(), 1) if proposal.expected else None,
         "plain_bytes": proposal.manifest.plain_bytes,
@@ -67,8 +68,7 @@ def say_proposal(proposal: "Proposal", before: datetime | None, zone: str, creat
         f"about {span(proposal.expected.total_seconds())}" if proposal.expected else "not known: nothing measured"
     )
     lines = {
-        "Replace": f"{proposal.live.database} on {proposal.live.host}:{proposal.live.port}"
-        + (" (which is not there)" if proposal.lost else ""),
+        "Replace": f"{proposal.live.database} on {proposal.live.host}:{proposal.live.port}" + _standing(proposal),
         **asked_for(before, zone),
         "With": f"{backup.id} ({backup.kind}), taken {moment(backup.taken_at)} UTC, {proven}",
         "Lost": f"what was written in the last {span(proposal.loses.total_seconds())}"
@@ -90,6 +90,12 @@ def say_proposal(proposal: "Proposal", before: datetime | None, zone: str, creat
             speaking.warn(f"the server lacks {lack.kind} {lack.name}: {lack.remedy}")
     for each in proposal.obstacles:
         speaking.warn(f"{each.kind} {each.name}: {each.what} {each.remedy}")
+
+
+def _standing(proposal: "Proposal") -> str:
+    if proposal.unseen:
+        return f" (which {proposal.live.user} may not see, if it is there)"
+    return " (which is not there)" if proposal.lost else ""
 
 
 def already(recovery: str, plan: str, closed: "JournalEntry") -> str:

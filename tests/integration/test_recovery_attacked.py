@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from backproof import catalog
-from backproof.errors import Busy, Obstructed
+from backproof.errors import Busy, Hidden, Obstructed
 from backproof.recovery.context import Recovery
 from backproof.recovery.giving_up import give_up, left
 from backproof.recovery.human_steps import HUMAN, naming
@@ -16,7 +18,9 @@ from backproof.recovery.run import carry_out, perform, take_back
 from backproof.recovery.setting_aside import discard, remains
 from backproof.recovery.steps import Step
 from backproof.recovery.way_back import require_way_back
-from tests.support.engine_harness import POSTGRESQL
+from deployments.cli import main
+from tests.support.doctor import same
+from tests.support.engine_harness import MYSQL, POSTGRESQL
 from tests.support.fleets import PLAN, built
 from tests.support.recovering import Live, World, on_each_engine
 
@@ -254,6 +258,40 @@ def test_where_no_row_is_missing_none_is_put_back(live: Live) -> None:
     (made,) = recovery.journal.facts("salvage")["tables"]  # type: ignore[union-attr, misc]
     assert made["inserted"] == 0  # type: ignore[index, call-overload]
     assert live.content() == before
+
+
+@pytest.mark.parametrize("rights", ["", "SHOW DATABASES"])
+def test_what_an_administrator_may_not_see_is_not_said_to_be_gone(live: Live, rights: str) -> None:
+    weak, mariadb = f"weak_{live.target.database}", live.world.harness is MYSQL
+    live.run(f"CREATE USER {weak} IDENTIFIED BY 'x'" if mariadb else f"CREATE ROLE {weak} LOGIN PASSWORD 'x'")
+    if mariadb and rights:
+        live.run(f"GRANT {rights} ON *.* TO {weak}")
+    hidden = mariadb and not rights
+
+    def asked(*command: str) -> str:
+        return CliRunner().invoke(main, ["--fleet", str(live.file), *command], prog_name="backproof").output
+
+    try:
+        for name in (live.target.database, "gone_for_good"):
+            description = json.loads(live.file.read_text())
+            description["databases"]["shop-db"].update(name=name, admin={"user": weak, "password": "x"})
+            live.file.write_text(json.dumps(description))
+            engine, fleet = live.fleet.engine(PLAN), built(description, live.file.parent)
+            shown, ready = asked("recover", PLAN, "--show"), asked("ready", PLAN)
+            assert (f"{weak} may not see, if it is there" in shown) == hidden
+            assert ("which is not there" in shown) == (not hidden and name == "gone_for_good")
+            assert (same(f"{weak} may not see whether there is a {name}") in same(ready)) == hidden
+            assert not mariadb or "GRANT" in ready
+            assert ("a recovery makes it" in ready) == (not hidden and name == "gone_for_good")
+            with pytest.raises(Hidden) if hidden else nullcontext():
+                assert engine.exists(fleet.restorer(PLAN)) is (name != "gone_for_good")
+        live.fleet = fleet
+        if mariadb:
+            begun, outcome = live.recover()
+            assert (outcome.result, begun.request.lost) == ("nothing changed", not hidden)
+            assert "GRANT" in outcome.why
+    finally:
+        live.run(f"DROP {'USER' if mariadb else 'ROLE'} {weak}")
 
 
 @ONE_ENGINE

@@ -11,9 +11,11 @@ from backproof.records import Timing
 from backproof.trend import Measures
 from flows.picture import phases_svg
 from flows.record import BackupRun, CopyResult
+from flows.recovery_summary import proposal_summary
 from flows.summary import backup_summary
 from flows.trend import sizes_svg
 from tasks import words
+from tasks.recover import Proposed
 from tests.support.manifests import TAKEN_AT
 
 
@@ -167,3 +169,35 @@ def test_the_picture_of_sizes_is_well_formed_and_keeps_inside_itself(number: int
         assert float(bar.attrib["x"]) + float(bar.attrib["width"]) <= float(tree.attrib["width"])
         assert 25 <= float(bar.attrib["y"]) < float(bar.attrib["y"]) + float(bar.attrib["height"]) <= 150
     assert [bar.attrib["fill"] for bar in bars].count("#2e7d4f") == 1
+
+
+@pytest.mark.parametrize(
+    ("lost", "unseen", "said"),
+    [
+        (False, False, "**shop**"),
+        (True, False, "**shop** (which is not there)"),
+        (False, True, "may not see, if it is"),
+    ],
+)
+def test_whoever_approves_a_recovery_reads_whether_there_is_a_database(lost: bool, unseen: bool, said: str) -> None:
+    found = Proposed(
+        plan="shop",
+        backup="backup_2026-01-01_020000",
+        taken_at=TAKEN_AT,
+        proven=True,
+        mode="swap",
+        tables=(),
+        database="shop",
+        lost=lost,
+        unseen=unseen,
+        loses_seconds=60,
+        expected_seconds=None,
+        plain_bytes=1,
+        stores=("near",),
+        obstacles=(),
+        passed_over=(),
+        warnings=(),
+    )
+    [line] = [line for line in proposal_summary(found).splitlines() if "replaced" in line and line.startswith("|")]
+    assert said in line
+    assert ("not there" in line) == lost

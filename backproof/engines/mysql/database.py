@@ -8,11 +8,12 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 
-from backproof.engines.mysql.connect import connected, message, rows
+from backproof.engines.mysql import privileges
+from backproof.engines.mysql.connect import connected, message, number, rows, translate
 from backproof.engines.mysql.full_disk import awaiting_room
 from backproof.engines.mysql.names import escaped, pattern, quote_account, quote_ident, quote_literal, unspell
 from backproof.engines.mysql.unfinished import marks
-from backproof.errors import AlreadyExists, ConfigurationError
+from backproof.errors import AccessDenied, AlreadyExists, ConfigurationError, Hidden
 from backproof.records import Manifest, Target
 
 SERVERS_OWN = frozenset({"mysql", "information_schema", "performance_schema", "sys"})
@@ -20,6 +21,7 @@ SERVERS_OWN = frozenset({"mysql", "information_schema", "performance_schema", "s
 _NAME_CHARACTERS = 64
 _REMEDY = "Restore into another name; nothing that exists is overwritten."
 _WAIT_SECONDS = 30
+_UNKNOWN = 1049
 GRANTING = "SET @before_granting = @@SESSION.sql_mode, SESSION sql_mode = 'ORACLE'"
 """For rights on packages too, which MariaDB grants and revokes in this mode alone. In it a GRANT to who is not there
 makes no account without a password."""
@@ -39,9 +41,29 @@ def exists(target: Target) -> bool:
 
     Raises:
         ConnectionLost, AccessDenied: the server can't be asked.
+        Hidden: the account has no right on such a schema, and is told the same of one that is there.
     """
     with connected(target, database=False) as connection:
-        return is_there(connection, target.database)
+        if is_there(connection, target.database):
+            return True
+        if not _sees(connection, target.database):
+            raise Hidden(
+                f"{target.user} may not see whether there is a schema {target.database}",
+                "Give it what `backproof doctor PLAN --print-grants` prints.",
+            )
+        return False
+
+
+def _sees(connection: "Connection[pymysql.cursors.Cursor]", name: str) -> bool:
+    """Whether this account would see a schema of that name, which it does not."""
+    try:
+        connection.select_db(name)
+    except pymysql.Error as error:
+        if number(error) == _UNKNOWN:  # said to none but those who have a right on it
+            return True
+        if not isinstance(translate(error), AccessDenied):
+            raise
+    return "SHOW DATABASES" in privileges.held(connection, name)
 
 
 def is_there(connection: "Connection[pymysql.cursors.Cursor]", name: str) -> bool:
