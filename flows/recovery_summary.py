@@ -12,6 +12,7 @@ _TITLES = {
     "recovered": "{plan} is recovered",
     "rolled back": "{plan}: the recovery was taken back; what was live before is live",
     "nothing changed": "{plan} was not recovered; nothing has changed",
+    "not ended": "{plan}: the recovery has stopped halfway, and waits to be gone on with",
     "rollback failed": "{plan}: the recovery failed, and so did taking it back",
 }
 

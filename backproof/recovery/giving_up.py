@@ -6,15 +6,15 @@ from backproof.errors import BackproofError, Busy, Damaged, Obstructed
 from backproof.recovery.context import Recovery
 from backproof.recovery.journal import ROLLBACK, WHOLE
 from backproof.recovery.rollback import is_live_changed
+from backproof.recovery.tables import kept
 
 
 def left(recovery: Recovery) -> tuple[str, ...]:
     """Databases of its own that are on the server; none where that does not answer. Changes nothing."""
     request, engine = recovery.request, recovery.engine
-    if request.mode != "swap":
-        return ()
+    names = {"swap": (request.beside, request.aside), "tables": (kept(recovery).database,)}.get(request.mode, ())
     try:
-        return tuple(name for name in (request.beside, request.aside) if engine.exists(recovery.live.to(name)))
+        return tuple(name for name in names if engine.exists(recovery.live.to(name)))
     except BackproofError:
         return ()
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from backproof.recovery.context import Mode, Recovery
 from backproof.recovery.entries import JournalEntry
 from backproof.recovery.journal import ROLLBACK
+from backproof.recovery.tables import no_way_back
 
 _CHANGED: Mapping[Mode, str] = {"swap": "exchange", "in-place": "restore", "tables": "replace", "salvage": "salvage"}
 """The step after which what is live is what was restored."""
@@ -21,8 +22,12 @@ def left(recovery: Recovery) -> str:
         )
     go_on = f"`backproof recover --resume {name}`"
     back = f"`backproof rollback {name} --reason '…'`"
+    give_up = f"`backproof recovery give-up {name} --reason '…'`"
     if recovery.request.mode == "salvage":
-        ways = f"{go_on} goes on, `backproof recovery give-up {name} --reason '…'` leaves it at that"
+        ways = f"{go_on} goes on, {give_up} leaves it at that"
+    elif why := no_way_back(recovery):
+        ways = f"nothing takes it back, since {why}; {give_up} leaves it at that"
+        ways = ways if journal.rolling_back else f"{go_on} goes on, {ways}"
     elif journal.rolling_back:
         ways = f"{go_on} goes on taking it back"
     else:

@@ -19,13 +19,17 @@ from backproof.alarms import Message, moment
 from backproof.errors import BackproofError, Obstructed, Transient
 from backproof.recovery.context import Recovery
 from backproof.recovery.entries import Facts
+from backproof.recovery.giving_up import left as databases_left
+from backproof.recovery.interrupted import left
 from backproof.recovery.journal import ROLLBACK, WHOLE
 from backproof.recovery.rollback import is_live_changed, rollback_steps
 from backproof.recovery.steps import Group, Step
+from backproof.recovery.tables import no_way_back
 from backproof.recovery.way_back import require_way_back
 from backproof.recovery.ways import way
 
-Result = Literal["recovered", "rolled back", "nothing changed", "rollback failed"]
+Result = Literal["recovered", "rolled back", "nothing changed", "rollback failed", "not ended"]
+"""The last: it can't be taken back, and waits to be gone on with."""
 
 RunStep = Callable[[Recovery, Step], None]
 """Carries one step out: ``perform``, or what wraps it."""
@@ -104,6 +108,13 @@ def take_back(recovery: Recovery, why: str, by: str, run_step: RunStep | None = 
     recovery.require_its_server()
     with recovery.alone():
         closed = recovery.journal.closed
+        if closed is None and not recovery.journal.rolling_back and (no_way := no_way_back(recovery)):
+            name = recovery.journal.recovery
+            raise Obstructed(
+                f"{name} can't be taken back: {no_way}",
+                f"`backproof recover --resume {name}` goes on with it; `backproof recovery give-up {name} --reason '…'`"
+                " leaves it at that.",
+            )
         if closed is not None and closed.facts.get("result") != "recovered":
             return _outcome(closed.facts)
         if later := closed is not None:
@@ -197,6 +208,8 @@ def _ending_children(ending: Event) -> Iterator[None]:
 
 
 def _failed(recovery: Recovery, error: Exception, run_step: RunStep) -> Outcome:
+    if no_way_back(recovery):
+        return _waiting(recovery, _told(error))
     if is_live_changed(recovery):
         recovery.journal.write(ROLLBACK, "begun", {"why": _told(error), "by": "the recovery itself", "later": False})
         return _taken_back(recovery, run_step)
@@ -220,6 +233,20 @@ def _taken_back(recovery: Recovery, run_step: RunStep) -> Outcome:
         _page(recovery, why, _told(error))
         return Outcome("rollback failed", why, _told(error))
     return _close(recovery, Outcome("rolled back", why, problems=tuple(problems)))
+
+
+def _waiting(recovery: Recovery, why: str) -> Outcome:
+    """Nothing can be taken back, and nothing is given up: whoever has mended what failed goes on."""
+    request, name = recovery.request, recovery.journal.recovery
+    recovery.around.tell(
+        Message(
+            f"{request.plan}: a recovery has stopped halfway",
+            f"Plan: {request.plan}\nWhat: {left(recovery)}\nSince: {moment(recovery.around.now())}\nWhy: {why}\n"
+            f"What to do: Mend what failed, then backproof recover --resume {name}",
+        )
+    )
+    kept = [f"{each} holds what was live before" for each in databases_left(recovery)]
+    return Outcome("not ended", why, problems=(left(recovery), *kept))
 
 
 def _call_off(recovery: Recovery, why: str) -> None:

@@ -12,7 +12,7 @@ from backproof.errors import NotFound, Obstructed
 from backproof.operations.good_copy import from_a_good_copy
 from backproof.operations.tables import room
 from backproof.operations.tables import salvage as put_back
-from backproof.records import Orphans, ReplacedTables
+from backproof.records import Orphans, ReplacedTables, Target
 from backproof.recovery import sealing, steps
 from backproof.recovery.context import Recovery
 from backproof.recovery.entries import Facts
@@ -50,6 +50,19 @@ def unchanged(recovery: Recovery) -> str:
     return "" if recovery.journal.last("replace", "noted") else "the tables were not changed"
 
 
+def no_way_back(recovery: Recovery) -> str:
+    """Why the tables can't be what they were again; empty: they can, or they are."""
+    if recovery.request.mode != "tables" or unchanged(recovery):
+        return ""
+    facts = recovery.journal.facts("safety")
+    return "" if facts.get("backup") else f"there is no safety backup: {facts.get('why not')}"
+
+
+def kept(recovery: Recovery) -> Target:
+    """Where an engine keeps what was live while no backup holds it."""
+    return recovery.live.to(recovery.request.aside)
+
+
 def back_replace(recovery: Recovery) -> Facts:
     """Those of the safety backup take their place again.
 
@@ -59,8 +72,12 @@ def back_replace(recovery: Recovery) -> Facts:
     if why := unchanged(recovery):
         return {"tables": why}
     facts, known = recovery.journal.facts("safety"), recovery.journal.facts("replace", "begun")
-    if facts.get("backup") is None:
-        raise NotFound(f"there is no safety backup: {facts.get('why not')}", "Recover another backup of the tables.")
+    if why := no_way_back(recovery):
+        raise NotFound(
+            why,
+            f"`backproof recovery give-up {recovery.journal.recovery} --reason '…'` ends it; then recover the tables of"
+            " another backup.",
+        )
 
     def use(archive: ArchiveReader, _: str) -> Facts:
         there = [table for table in _tables(recovery) if _has(recovery, archive, table)]
@@ -120,6 +137,7 @@ def _replaced(
             jobs=recovery.around.jobs or 1,
             tool_folders=recovery.fleet.tool_folders,
             changing=lambda: _note(recovery, back),
+            kept=None if dry_run or recovery.journal.facts("safety").get("backup") else kept(recovery),
         )
 
 

@@ -175,6 +175,8 @@ def _ended(session: Session, recovery: "Recovery", outcome: "Outcome", wanted: s
     from backproof.recovery.report import publish
 
     made, problems = publish(recovery)
+    if outcome.result == "not ended":
+        speaking.warn(outcome.why)
     for problem in (*outcome.problems, *problems, *recovery.journal.doubts):
         speaking.warn(problem)
     session.answer({"recovery": made.model_dump(mode="json")}, lambda: say_report(made, outcome.also))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from backproof import catalog
-from backproof.errors import Obstructed
+from backproof.errors import ConnectionLost, Obstructed
 from backproof.recovery.context import Recovery
+from backproof.recovery.giving_up import give_up, left
 from backproof.recovery.run import Outcome, carry_out, perform, take_back
 from backproof.recovery.steps import Step
 from tests.support.engine_harness import MYSQL
@@ -152,6 +153,90 @@ def test_a_recovery_killed_while_tables_are_replaced_is_gone_on_with(
     after = rows(live)
     assert {name for name in after if after[name] != before[name]} == {"stay"}
     assert definitions(live) == defined
+
+
+OTHER_TYPES = {
+    "postgresql": """
+        DROP VIEW seen; ALTER TABLE stay DROP CONSTRAINT stay_child_id_fkey; ALTER TABLE stay ALTER child_id TYPE text;
+        ALTER TABLE child ALTER id TYPE text; ALTER TABLE stay ADD FOREIGN KEY (child_id) REFERENCES child (id);
+    """,
+    "mysql": """
+        ALTER TABLE stay DROP FOREIGN KEY stay_ibfk_2; ALTER TABLE stay MODIFY child_id bigint;
+        ALTER TABLE child MODIFY id bigint; ALTER TABLE stay ADD FOREIGN KEY (child_id) REFERENCES child (id);
+    """,
+}
+"""A foreign key to ``child`` that the backup's can't bear: nothing can be seen of that before it is made."""
+
+
+def test_without_a_safety_backup_what_was_live_is_live_or_kept_until_it_is_gone_on_with(live: Live) -> None:
+    live.run(OTHER_TYPES[live.world.harness.engine])
+    live.run("DELETE FROM child WHERE id = '200'")
+    before = rows(live)
+    recovery, outcome = live.recover(mode="tables", tables=("child",), no_safety_backup="its view is broken")
+    name, aside = recovery.journal.recovery, recovery.request.aside
+    if live.world.harness is not MYSQL:
+        assert outcome.result == "rolled back"
+        assert "nothing was changed" in outcome.why
+        assert recovery.journal.facts("back-replace") == {"tables": "the tables were not changed"}
+        assert (rows(live), live.application.told[-1]) == (before, "off")
+        return
+    for told in (outcome, carry_out(live.again(name))):
+        assert (told.result, told.problems[1:]) == ("not ended", (f"{aside} holds what was live before",))
+        assert f"`backproof recover --resume {name}` goes on, nothing takes it back" in told.problems[0]
+        assert left(recovery) == (aside,)
+        assert live.world.harness.run(live.target.to(aside), "SELECT count(*) FROM child") == [(199,)]
+        assert live.application.told[-1] == "on"
+        assert live.messages[-1].subject.endswith("has stopped halfway")
+    with pytest.raises(Obstructed, match=r"can't be taken back.*its view is broken") as refused:
+        take_back(live.again(name), "why not", "tester")
+    assert f"recover --resume {name}" in refused.value.remedy
+    live.run("ALTER TABLE stay MODIFY child_id int")
+    ended = carry_out(live.again(name))
+    assert (ended.result, ended.problems) == ("recovered", ())
+    assert (live.application.told[-1], live.run("SELECT count(*) FROM child")) == ("off", [(200,)])
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
+        live.run("UPDATE stay SET child_id = 1000")
+
+
+def test_what_one_that_is_given_up_has_kept_is_named_and_stays(live: Live) -> None:
+    if live.world.harness is not MYSQL:
+        return  # PostgreSQL replaces tables in one transaction: nothing has to be kept
+    live.run(OTHER_TYPES["mysql"])
+    recovery, outcome = live.recover(mode="tables", tables=("child",), no_safety_backup="its view is broken")
+    assert outcome.result == "not ended"
+    assert give_up(recovery, "another way", "tester") == "rollback failed"
+    kept = live.target.to(recovery.request.aside)
+    assert left(recovery) == (kept.database,)
+    live.run("ALTER TABLE stay MODIFY child_id int")
+    _, outcome = replaced(live, "child")
+    assert (outcome.result, outcome.why) == ("recovered", "")
+    assert live.world.harness.run(kept, "SELECT count(*) FROM child") == [(200,)]
+    live.fleet.engine(PLAN).drop(kept)
+
+
+@pytest.mark.parametrize("failing", ["tests", "the answer"])
+def test_without_a_safety_backup_it_is_gone_on_with_once_what_failed_is_mended(live: Live, failing: str) -> None:
+    live.run("DELETE FROM stay")
+    live.run("DELETE FROM child")
+    recovery = live.begin(mode="tables", tables=("child",), no_safety_backup="its view is broken")
+
+    def unanswered(recovery: Recovery, step: Step) -> None:
+        perform(recovery, step)
+        if step.name == "safety" and failing == "the answer":
+            recovery.journal.write("replace", "begun", recovery.engine.links_of(recovery.live, _chosen(recovery)))
+            recovery.journal.write("replace", "noted", {"changing": True})
+            raise ConnectionLost("the server went away", "Try again.")
+
+    if failing == "tests":
+        live.application.fails("tests")
+    outcome = carry_out(recovery, unanswered)
+    assert (outcome.result, recovery.journal.closed, recovery.journal.rolling_back) == ("not ended", None, False)
+    assert "THE APPLICATION IS IN MAINTENANCE" in outcome.problems[0]
+    assert live.application.told[-1] == ("tests" if failing == "tests" else "on")
+    live.application.works("tests")
+    outcome = carry_out(live.again(recovery.journal.recovery))
+    assert (outcome.result, outcome.problems) == ("recovered", ())
+    assert (live.application.told[-1], live.run("SELECT count(*) FROM child")) == ("off", [(200,)])
 
 
 def _chosen(recovery: Recovery) -> list[str]:

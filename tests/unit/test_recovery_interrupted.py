@@ -36,6 +36,12 @@ RESUME, ROLLBACK = f"`backproof recover --resume {NAME}` goes on", f"`backproof 
         ("in-place", "drop begun, restore done, maintenance-on done", ("shop is what was restored; THE APPLICATION",)),
         ("tables", "replace begun", ("a, b in shop is as it was",)),
         ("tables", "replace begun, replace noted", ("a, b in shop may be what it was, or what was restored",)),
+        (
+            "tables",
+            "safety done, replace noted",
+            (RESUME, "nothing takes it back", f"recovery give-up {NAME} --reason '…'` leaves"),
+        ),
+        ("tables", "safety done, replace noted, rollback begun", ("nothing takes it back", f"give-up {NAME}")),
         ("salvage", "salvage begun", ("may be what it was", RESUME, f"recovery give-up {NAME} --reason '…'`")),
         ("swap", "recovery closed", ("has ended (recovered), and that stands",)),
     ],

@@ -174,11 +174,12 @@ class MySQL:
         jobs: int = 1,
         tool_folders: Sequence[Path] = (),
         changing: Callable[[], None] = lambda: None,
+        kept: Target | None = None,
     ) -> ReplacedTables:
         """They are restored into ``room``, and moved by one statement."""
         from backproof.engines.mysql.replacing import replace_tables
 
-        return replace_tables(source, target, room, tables, links, accept_orphans, dry_run, jobs, changing)
+        return replace_tables(source, target, room, tables, links, accept_orphans, dry_run, jobs, changing, kept)
 
     def apply_globals(self, target: Target, manifest: Manifest) -> list[str]:
         """Grants on the schema, for accounts that exist."""

@@ -56,10 +56,10 @@ def replace_tables(
     dry_run: bool,
     jobs: int,
     changing: Callable[[], None],
+    kept: Target | None,
 ) -> ReplacedTables:
     """The contract is ``Engine.replace_tables``."""
-    old = room.to(f"{room.database}_old")
-    with awaiting_room(target), _rooms(room, old), clearing.session(target) as connection:
+    with awaiting_room(target), _rooms(room, kept) as old, clearing.session(target) as connection:
         try:
             replacing = _Replacing(connection, source, target, room, old, tables)
             left_out = replacing.restore(jobs)
@@ -71,6 +71,7 @@ def replace_tables(
                 if not dry_run:
                     raise linking.obstructed(broken)
                 return ReplacedTables(tables={}, made_anew=(), links=(), tested=(), orphans=broken, left_out=())
+            clearing.run(connection, f"CREATE DATABASE {quote_ident(old.database)}")
             changing()
             made_anew = replacing.move()
             replacing.link(wanted, broken)
@@ -91,15 +92,31 @@ def replace_tables(
 
 
 @contextmanager
-def _rooms(room: Target, old: Target) -> Iterator[None]:
-    """What an earlier attempt has left goes first: what was live then is in a backup by now."""
-    for each in (old, room):
-        database.drop(each)
+def _rooms(room: Target, kept: Target | None) -> Iterator[Target]:
+    """Gives where that goes which is live. What an earlier attempt has left goes first.
+
+    What was live before the first attempt is in a backup; or it is ``kept``, until one has succeeded.
+    """
+    old = room.to(f"{room.database}_old")
+    free = [kept] if kept is not None and not _holds(kept) else []
+    _drop(old, room, *free)
     try:
-        yield
-    finally:
-        for each in (old, room):
-            database.drop(each)
+        yield free[0] if free else old
+    except BaseException:
+        _drop(old, room, *(each for each in free if not _holds(each)))
+        raise
+    _drop(old, room, *([] if kept is None else [kept]))
+
+
+def _drop(*each: Target) -> None:
+    for target in each:
+        database.drop(target)
+
+
+def _holds(target: Target) -> bool:
+    """Whether there are tables in such a schema."""
+    with clearing.session(target) as connection:
+        return bool(rows(connection, _TABLES, [target.database]))
 
 
 class _Replacing:
@@ -205,7 +222,6 @@ class _Replacing:
             Tables that were not there.
         """
         live, there = self._target.database, [name for name in self._tables if name in self._counts]
-        clearing.run(self._connection, f"CREATE DATABASE {quote_ident(self._old.database)}")
         for link in linking.live(self._connection, live, self._tables):
             if link.table not in self._tables:
                 self._patiently(

@@ -169,8 +169,9 @@ class PostgreSQL:
         jobs: int = 1,
         tool_folders: Sequence[Path] = (),
         changing: Callable[[], None] = lambda: None,
+        kept: Target | None = None,
     ) -> ReplacedTables:
-        """In one transaction of one session: no room is needed."""
+        """In one transaction of one session: no room is needed, and nothing has to be kept."""
         from backproof.engines.postgresql.replacing import replace_tables
 
         return replace_tables(source, target, tables, links, accept_orphans, dry_run, tool_folders, changing)
