@@ -329,6 +329,8 @@ class ReplacedTables(Record):
     """What was accepted; by a dry run, what would be left."""
     left_out: tuple[str, ...]
     """What is not as in the backup, and why, a sentence each."""
+    kept: str | None = None
+    """The database in which what was live still is, where one was given for that."""
 
 
 class PutBack(Record):

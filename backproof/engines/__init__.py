@@ -379,8 +379,8 @@ class Engine(Protocol):
             dry_run: count what would be left pointing at nothing, of tables that are there, and change nothing.
             jobs: connections to load with, where that can be.
             changing: called before the first change that is not taken back where an error is raised.
-            kept: a database that may be made for what is replaced, where no backup holds it: where an error is raised
-                and what was live is live no longer, it stays there, and another call leaves it there until all is done.
+            kept: a database that may be made for what is replaced, where no backup holds it: it stays there, also where
+                an error is raised, and another call leaves it there. Whoever needs it no longer drops it.
 
         Raises:
             Obstructed: rows would point at nothing, each foreign key with their number; or something stands on a table

@@ -99,6 +99,18 @@ def keep(recovery: Recovery) -> Facts:
     return {**facts, **sealing.proven(recovery, str(facts["backup"]), str(facts["store"]))}
 
 
+def drop_kept(recovery: Recovery) -> Facts:
+    """What was replaced, and is in no backup, goes at the very end."""
+    if why := _nothing_kept(recovery):
+        return {"dropped": None, "why not": why}
+    recovery.engine.drop(kept(recovery))
+    return {"dropped": kept(recovery).database}
+
+
+def _nothing_kept(recovery: Recovery) -> str:
+    return "" if recovery.journal.facts("replace").get("kept") else "none were kept"
+
+
 def salvage(recovery: Recovery) -> Facts:
     """Put the missing rows of one table back."""
     request = recovery.request
@@ -174,6 +186,7 @@ TABLES: Sequence[Group] = (
     (steps.OFF,),
     (steps.WATCH,),
     (Step("keep", "prove the safety backup", keep, settled=True, tries=3, idle=sealing.not_sealed),),
+    (Step("drop-kept", "drop the tables that were replaced", drop_kept, settled=True, tries=3, idle=_nothing_kept),),
 )
 
 SALVAGE: Sequence[Group] = ((Step("salvage", "put the missing rows back", salvage, tries=3),),)

@@ -60,7 +60,7 @@ WAYS: Mapping[Mode, Sequence[Group]] = {"swap": SWAP, "in-place": IN_PLACE, "tab
 
 def way(recovery: Recovery) -> Sequence[Group]:
     """The steps of a recovery, in order."""
-    groups = WAYS[recovery.request.mode]
-    if recovery.request.lost:
-        return [group for group in groups if group[0].name not in {"keep", "drop"}]
-    return groups
+    left_out = {"keep", "drop"} if recovery.request.lost else set()
+    if not recovery.request.no_safety_backup:
+        left_out.add("drop-kept")
+    return [group for group in WAYS[recovery.request.mode] if group[0].name not in left_out]

@@ -80,6 +80,7 @@ def replace_tables(
             raise type(found)(f"the tables could not be replaced: {found.fact}", found.remedy) from None
         all_links = [*wanted, *replacing.inner()]
         tested, doubts = linking.tested(connection, target.database, all_links)
+        stays = kept is not None and _holds(kept)
     sizes = {table.name: table.rows for table in source.manifest.tables}
     return ReplacedTables(
         tables={table: sizes[table] for table in tables},
@@ -88,6 +89,7 @@ def replace_tables(
         tested=tuple(tested),
         orphans=broken,
         left_out=(*doubts, *(sentence for sentence in left_out if not sentence.startswith("foreign key "))),
+        kept=kept.database if kept is not None and stays else None,
     )
 
 
@@ -95,17 +97,15 @@ def replace_tables(
 def _rooms(room: Target, kept: Target | None) -> Iterator[Target]:
     """Gives where that goes which is live. What an earlier attempt has left goes first.
 
-    What was live before the first attempt is in a backup; or it is ``kept``, until one has succeeded.
+    What was live before the first attempt is in a backup; or it is ``kept``, and whatever goes later is not.
     """
     old = room.to(f"{room.database}_old")
     free = [kept] if kept is not None and not _holds(kept) else []
     _drop(old, room, *free)
     try:
         yield free[0] if free else old
-    except BaseException:
+    finally:
         _drop(old, room, *(each for each in free if not _holds(each)))
-        raise
-    _drop(old, room, *([] if kept is None else [kept]))
 
 
 def _drop(*each: Target) -> None:
