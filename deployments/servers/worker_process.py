@@ -5,6 +5,7 @@ when whoever started it is gone, also by kill -9: told to, it takes no more runs
 """
 
 import argparse
+import importlib
 import os
 import runpy
 import signal
@@ -57,6 +58,7 @@ def main() -> None:
     watch = (int(options.owner[0]), options.owner[1])
     threading.Thread(target=end_with, args=watch, daemon=True).start()
     wait_for(options.pool)
+    importlib.import_module("deployments.servers.process_worker")
     sys.argv = ["prefect", "worker", "start", "--pool", options.pool, "--limit", str(options.limit)]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 

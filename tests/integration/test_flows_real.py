@@ -21,7 +21,7 @@ from backproof import catalog
 from backproof.fleet import Fleet, FleetSpec, parse
 from backproof.operations.sweep import sweep
 from backproof.records import Target
-from deployments.servers.prefect import PrefectServer
+from deployments.servers.prefect import PrefectServer, as_long_as_us
 from deployments.servers.seaweedfs import S3Server
 from tests.support.fleets import described
 from tests.support.kinds import MARIADB
@@ -135,6 +135,8 @@ def test_a_scheduled_backup_starts_is_proven_from_the_second_region_and_shows_no
     assert {copy.store for copy in newest.copies if copy.manifest and copy.proofs} == {"near", *REGIONS}
     assert newest.proven_at is not None
     assert watch.programs >= {"pg_dump", "postgres"}, "it watched while there was something to see"
+    assert b"prefect.engine" in watch.seen
+    assert b"workspace" not in watch.seen, "a run begins as itself, not as a process that prepares its workspace"
     said = {
         "argv and environment": bytes(watch.seen),
         "worker's log": site.log.read_bytes(),
@@ -253,10 +255,15 @@ def _worker(prefect: PrefectServer, home: Path, temporary: Path, log: Path) -> "
         "PREFECT_HOME": str(home / "worker"),
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
-    argv = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+    argv = [sys.executable, "-P", "-m", "deployments.servers.worker_process", "--pool", POOL, "--limit", "4"]
     with log.open("wb") as written:
         return subprocess.Popen(
-            argv, env=environment, cwd=home, stdin=subprocess.DEVNULL, stdout=written, stderr=written
+            [*argv, *as_long_as_us()],
+            env=environment,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=written,
         )
 
 
