@@ -4,28 +4,41 @@ A command and the demo name a file in ``BACKPROOF_FLEET``. A scheduled flow has 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from prefect.blocks.core import Block
-from prefect.client.orchestration import get_client
-from prefect.exceptions import PrefectHTTPStatusError
-from pydantic import SecretStr, ValidationError
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from pydantic import ValidationError
 
 from backproof import fleet as library
 from backproof.errors import ConfigurationError, NotFound
-from backproof.fleet import CredentialsSpec, FleetSettings, FleetSpec, KeyRingSpec, LocalStoreSpec, S3StoreSpec
+from backproof.fleet import (
+    CredentialsSpec,
+    DatabaseSpec,
+    FleetSettings,
+    FleetSpec,
+    KeyRingSpec,
+    LocalStoreSpec,
+    PlanSpec,
+    S3StoreSpec,
+)
 from backproof.fleet.fields import Spec
 from blocks.documents import Database, Fleet, KeyRing, LocalStore, Plan, S3Store
+from blocks.saving import Document, read_documents
 
 _SAVE_AGAIN = "Run `backproof apply` again."
 
 FILE_VARIABLE = "BACKPROOF_FLEET"
 
+_DATABASE, _KEYS, _S3, _LOCAL, _PLAN, _FLEET = (
+    kind.get_block_type_slug() for kind in (Database, KeyRing, S3Store, LocalStore, Plan, Fleet)
+)
+_AWS = "aws-credentials"
+"""Prefect's; its class is not imported by every run for the sake of its name."""
+
 SpecT = TypeVar("SpecT", bound=Spec)
-BlockT = TypeVar("BlockT", bound=Block)
 
 
 def load_fleet(plan: str | None = None, from_blocks: bool = False) -> library.Fleet:
@@ -41,9 +54,9 @@ def load_fleet(plan: str | None = None, from_blocks: bool = False) -> library.Fl
     """
     if (file := os.environ.get(FILE_VARIABLE)) and not from_blocks:
         return library.Fleet(library.load(Path(file), os.environ))
-    name, fleet = _fleet_of(plan)
-    plans = fleet.plans if plan is None else (plan,)
-    return library.Fleet(_assemble(name, fleet, plans))
+    with get_client(sync_client=True) as client:
+        fleet = _fleet_of(client, plan)
+        return library.Fleet(_assemble(client, fleet, _plans(fleet) if plan is None else (plan,)))
 
 
 def plans_of(fleet: str) -> tuple[str, ...]:
@@ -61,106 +74,107 @@ def plans_of(fleet: str) -> tuple[str, ...]:
                 "Ask for that fleet.",
             )
         return tuple(spec.plans)
-    return _load(Fleet, fleet).plans
+    with get_client(sync_client=True) as client:
+        return _plans(_read(client, [_FLEET], [fleet])(_FLEET, fleet))
 
 
-def _fleet_of(plan: str | None) -> tuple[str, Fleet]:
-    fleets = _fleets()
-    chosen = {name: fleet for name, fleet in fleets.items() if plan is None or plan in fleet.plans}
+Found = Callable[[str, str], Document]
+"""Gives the block of a type and a name."""
+
+
+def _read(client: SyncPrefectClient, slugs: Sequence[str], names: Iterable[str]) -> Found:
+    """Read blocks at once: a question costs its server much, and hardly more when it is for many.
+
+    Returns:
+        Raises NotFound for what is not there.
+    """
+    found = {each.key: each for each in read_documents(client, slugs, sorted(set(names)))}
+
+    def the(slug: str, name: str) -> Document:
+        if each := found.get(f"{slug}/{name}"):
+            return each
+        raise NotFound(f"there is no {slug} block {name!r}", _SAVE_AGAIN)
+
+    return the
+
+
+def _plans(fleet: Document) -> tuple[str, ...]:
+    return tuple(fleet.data.get("plans") or ())
+
+
+def _fleet_of(client: SyncPrefectClient, plan: str | None) -> Document:
+    fleets = sorted(read_documents(client, [_FLEET]), key=lambda each: each.name)
+    chosen = [fleet for fleet in fleets if plan is None or plan in _plans(fleet)]
     if len(chosen) == 1:
-        return next(iter(chosen.items()))
+        return chosen[0]
     if chosen:
         raise ConfigurationError(
-            f"several fleets could be meant: {', '.join(sorted(chosen))}", "Give their plans different names."
+            f"several fleets could be meant: {', '.join(fleet.name for fleet in chosen)}",
+            "Give their plans different names.",
         )
     if not fleets:
         raise NotFound(
             "there is no fleet among the blocks of this Prefect server",
             f"{_SAVE_AGAIN} Or name a fleet file in {FILE_VARIABLE}.",
         )
-    known = sorted(name for fleet in fleets.values() for name in fleet.plans)
+    known = sorted(name for fleet in fleets for name in _plans(fleet))
     raise NotFound(f"no plan is called {plan!r}", f"There are: {', '.join(known)}.")
 
 
-def _fleets() -> dict[str, Fleet]:
-    with get_client(sync_client=True) as client:
-        try:
-            documents = client.read_block_documents_by_type(Fleet.get_block_type_slug())
-        except PrefectHTTPStatusError as error:
-            if error.response.status_code != 404:
-                raise
-            return {}  # no block of this type was ever saved here
-    names = [document.name for document in documents if document.name]
-    return {name: _load(Fleet, name) for name in sorted(names)}
-
-
-def _assemble(name: str, fleet: Fleet, plans: tuple[str, ...]) -> FleetSpec:
-    parts: dict[str, dict[str, Spec]] = {"plans": {}, "databases": {}, "keys": {}, "stores": {}, "credentials": {}}
-    for plan_name in plans:
-        plan = _load(Plan, plan_name)
-        parts["plans"][plan_name] = _spec(library.PlanSpec, plan)
-        staging = plan.recovery_test.staging.database
-        for database in (plan.database, *([staging] if staging else [])):
-            parts["databases"][database] = _spec(library.DatabaseSpec, _load(Database, database))
-        if plan.key is not None:
-            parts["keys"][plan.key] = _spec(KeyRingSpec, _load(KeyRing, plan.key))
-        for store_name in plan.stores:
-            parts["stores"][store_name] = _store(store_name)
-    for user in (*parts["keys"].values(), *parts["stores"].values()):
-        if isinstance(user, KeyRingSpec | S3StoreSpec) and user.credentials is not None:
-            parts["credentials"][user.credentials] = _credentials(user.credentials)
-    settings = {field: getattr(fleet, field) for field in FleetSettings.model_fields}
-    with _explained(f"fleet {name}"):
+def _assemble(client: SyncPrefectClient, fleet: Document, names: Sequence[str]) -> FleetSpec:
+    found = _read(client, [_PLAN], names)
+    plans = {name: _spec(PlanSpec, found(_PLAN, name)) for name in names}
+    databases = {plan.database for plan in plans.values()}
+    databases |= {staging for plan in plans.values() if (staging := plan.recovery_test.staging.database)}
+    keys = {plan.key for plan in plans.values() if plan.key is not None}
+    stores = {store for plan in plans.values() for store in plan.stores}
+    found = _read(client, [_DATABASE, _KEYS, _S3, _LOCAL], databases | keys | stores)
+    parts: dict[str, dict[str, Spec]] = {
+        "plans": dict(plans),
+        "databases": {name: _spec(DatabaseSpec, found(_DATABASE, name)) for name in sorted(databases)},
+        "keys": {name: _spec(KeyRingSpec, found(_KEYS, name)) for name in sorted(keys)},
+        "stores": {name: _store(found, name) for name in sorted(stores)},
+    }
+    users = (*parts["keys"].values(), *parts["stores"].values())
+    used = {each.credentials for each in users if isinstance(each, KeyRingSpec | S3StoreSpec) and each.credentials}
+    parts["credentials"] = _credentials(client, used) if used else {}
+    settings = {field: fleet.data[field] for field in FleetSettings.model_fields if field in fleet.data}
+    with _explained(f"fleet {fleet.name}", FleetSpec):
         return FleetSpec.model_validate(settings | parts)
 
 
-def _store(name: str) -> LocalStoreSpec | S3StoreSpec:
+def _store(found: Found, name: str) -> Spec:
     try:
-        return _spec(S3StoreSpec, _load(S3Store, name))
+        return _spec(S3StoreSpec, found(_S3, name))
     except NotFound:
-        return _spec(LocalStoreSpec, _load(LocalStore, name))
+        return _spec(LocalStoreSpec, found(_LOCAL, name))
 
 
-def _credentials(name: str) -> CredentialsSpec:
-    from prefect_aws import AwsCredentials
-
-    block = _load(AwsCredentials, name)
-    with _explained(f"AWS Credentials block {name}"):
-        return CredentialsSpec(
-            access_key_id=cast(str, block.aws_access_key_id),
-            secret_access_key=cast(SecretStr, block.aws_secret_access_key),
-            session_token=SecretStr(block.aws_session_token) if block.aws_session_token else None,
-        )
-
-
-def _load(kind: type[BlockT], name: str) -> BlockT:
-    try:
-        return cast(BlockT, kind.load(name))
-    except ValueError:
-        raise NotFound(
-            f"there is no {kind.get_block_type_slug()} block {name!r}",
-            _SAVE_AGAIN,
-        ) from None
-    except RuntimeError:
-        raise ConfigurationError(
-            f"the {kind.get_block_type_slug()} block {name!r} is wrong: a field is missing, or a form has saved "
-            "asterisks in place of a key",
-            _SAVE_AGAIN,
-        ) from None
+def _credentials(client: SyncPrefectClient, names: Iterable[str]) -> dict[str, Spec]:
+    found = _read(client, [_AWS], names)
+    result: dict[str, Spec] = {}
+    for name in sorted(names):
+        given = found(_AWS, name).data
+        with _explained(f"AWS Credentials block {name}", CredentialsSpec):
+            result[name] = CredentialsSpec.model_validate(
+                {field: given.get(f"aws_{field}") or None for field in CredentialsSpec.model_fields}
+            )
+    return result
 
 
-def _spec(kind: type[SpecT], block: Block) -> SpecT:
-    with _explained(f"block {block._block_document_name}"):
-        return kind(**{name: getattr(block, name) for name in kind.model_fields})
+def _spec(kind: type[SpecT], block: Document) -> SpecT:
+    """What a block says, without what an earlier or later release has put there besides."""
+    with _explained(f"the {block.slug} block {block.name!r}", kind):
+        return kind.model_validate({name: block.data[name] for name in kind.model_fields if name in block.data})
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(what: str, kind: type[Spec]) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        problems = "; ".join(library.explain(error, FleetSpec))
+        problems = "; ".join(library.explain(error, kind))
         raise ConfigurationError(
             f"{what} is wrong: {problems}",
-            f"Correct the block. {_SAVE_AGAIN}",
+            f"Correct it: a form may have saved asterisks in place of a key. {_SAVE_AGAIN}",
         ) from None

@@ -7,8 +7,9 @@ longer has its digest was edited by hand.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,6 @@ class Document:
     name: str
     data: Mapping[str, Any]
     """Plain JSON, secrets in clear."""
-    secret: frozenset[str]
-    """The fields that hold secrets."""
     id: UUID | None = None
     """None: it is wanted, and not known to be there."""
 
@@ -50,6 +49,11 @@ class Document:
     def key(self) -> str:
         """``backproof-plan/shop``."""
         return f"{self.slug}/{self.name}"
+
+    @property
+    def secret(self) -> frozenset[str]:
+        """The fields that hold secrets."""
+        return secret_fields(_kinds()[self.slug])
 
     @property
     def stamp(self) -> str:
@@ -60,36 +64,29 @@ class Document:
 
 def documents(spec: FleetSpec) -> list[Document]:
     """Every block of a fleet: what others name comes first, the fleet itself last. Asks no server."""
-    secret = {kind: secret_fields(kind) for kind in block_types()}
-    return [Document(kind.get_block_type_slug(), name, data, secret[kind]) for kind, name, data in _blocks(spec)]
+    return [Document(kind.get_block_type_slug(), name, data) for kind, name, data in _blocks(spec)]
 
 
-def read_documents(client: SyncPrefectClient) -> list[Document]:
-    """Every block of our types there is, of all fleets, with what it holds; by pages."""
-    kinds = {kind.get_block_type_slug(): secret_fields(kind) for kind in block_types()}
-    found: list[Document] = []
-    while True:
-        page = client.request(
-            "POST",
-            "/block_documents/filter",
-            json={
-                "block_types": {"slug": {"any_": sorted(kinds)}},
-                "block_documents": {"is_anonymous": {"eq_": False}},
-                "include_secrets": True,
-                "limit": PAGE,
-                "offset": len(found),
-            },
-        ).json()
-        for each in page:
-            slug = each["block_type"]["slug"]
-            found.append(Document(slug, each["name"], each["data"], kinds[slug], UUID(each["id"])))
-        if len(page) < PAGE:
-            return found
+def read_documents(
+    client: SyncPrefectClient, slugs: Sequence[str] | None = None, names: Sequence[str] | None = None
+) -> list[Document]:
+    """Blocks there are of our types, of all fleets, with what they hold; by pages.
+
+    Args:
+        client: of their server.
+        slugs: of their types; None: all of ours.
+        names: None: however they are called.
+    """
+    slugs = slugs or list(_kinds())
+    if names is None:
+        return list(_pages(client, slugs, {}))
+    some = [names[start : start + PAGE] for start in range(0, len(names), PAGE)]
+    return [each for part in some for each in _pages(client, slugs, {"name": {"any_": part}})]
 
 
 def write_document(client: SyncPrefectClient, wanted: Document, there: UUID | None) -> UUID:
     """Make a block, or write over one; returns its id."""
-    kind = next(kind for kind in block_types() if kind.get_block_type_slug() == wanted.slug)
+    kind = _kinds()[wanted.slug]
     schema = {"block_schema_id": str(kind._block_schema_id), "data": wanted.data}
     if there is None:
         body = {"name": wanted.name, "block_type_id": str(kind._block_type_id), "is_anonymous": False, **schema}
@@ -118,6 +115,7 @@ def block_types() -> tuple[type[Block], ...]:
     return (AwsCredentials, KeyRing, LocalStore, S3Store, Database, Plan, Fleet)
 
 
+@cache
 def secret_fields(kind: type[Block]) -> frozenset[str]:
     """Fields of a kind of block that hold secrets, wholly or somewhere within."""
     marked = kind.model_json_schema().get("secret_fields", [])
@@ -156,7 +154,7 @@ def refuse_what_is_not_ours(spec: FleetSpec, wanted: list[Document], found: list
 
 def with_record(fleet: Document, record: Mapping[str, str]) -> Document:
     """The fleet's own block, with the record in it."""
-    return Document(fleet.slug, fleet.name, {**fleet.data, RECORD: dict(record)}, fleet.secret, fleet.id)
+    return Document(fleet.slug, fleet.name, {**fleet.data, RECORD: dict(record)}, fleet.id)
 
 
 def save_fleet(spec: FleetSpec) -> None:
@@ -173,6 +171,32 @@ def save_fleet(spec: FleetSpec) -> None:
         record = record_of(found, spec.fleet) | {each.key: each.stamp for each in wanted}
         for each in [with_record(wanted[-1], record), *wanted[:-1]]:  # the record first: what follows is then known
             write_document(client, each, ids.get(each.key))
+
+
+@cache
+def _kinds() -> Mapping[str, type[Block]]:
+    return {kind.get_block_type_slug(): kind for kind in block_types()}
+
+
+def _pages(client: SyncPrefectClient, slugs: Sequence[str], which: Mapping[str, Any]) -> Iterator[Document]:
+    offset = 0
+    while True:
+        page = client.request(
+            "POST",
+            "/block_documents/filter",
+            json={
+                "block_types": {"slug": {"any_": slugs}},
+                "block_documents": {"is_anonymous": {"eq_": False}, **which},
+                "include_secrets": True,
+                "limit": PAGE,
+                "offset": offset,
+            },
+        ).json()
+        for each in page:
+            yield Document(each["block_type"]["slug"], each["name"], each["data"], UUID(each["id"]))
+        if len(page) < PAGE:
+            return
+        offset += PAGE
 
 
 def _blocks(spec: FleetSpec) -> Iterator[tuple[type[Block], str, dict[str, Any]]]:

@@ -64,7 +64,7 @@ class Blocks(Sort):
         """Note how all that is there was written."""
         wanted = self._wanted[self._fleet.key]
         plans = [*wanted.data["plans"], *sorted(self._plans_written() - set(wanted.data["plans"]))]
-        whole = Document(wanted.slug, wanted.name, {**wanted.data, "plans": plans}, wanted.secret)
+        whole = Document(wanted.slug, wanted.name, {**wanted.data, "plans": plans})
         self._record[whole.key] = whole.stamp
         self._write_fleet(client, whole.data, self._record)
 
@@ -93,8 +93,8 @@ class Blocks(Sort):
     def _write_fleet(self, client: SyncPrefectClient, data: Mapping[str, Any], record: Mapping[str, str]) -> None:
         fleet = self._fleet
         data = {**data, RECORD: dict(record)}
-        there = saving.write_document(client, Document(fleet.slug, fleet.name, data, fleet.secret), fleet.id)
-        self._fleet = Document(fleet.slug, fleet.name, data, fleet.secret, there)
+        there = saving.write_document(client, Document(fleet.slug, fleet.name, data), fleet.id)
+        self._fleet = Document(fleet.slug, fleet.name, data, there)
 
 
 def _thing(document: Document, by_hand: bool = False) -> Thing:
