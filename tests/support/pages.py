@@ -364,7 +364,12 @@ def browser(url: str, width: int = 1280, height: int = 2000) -> Iterator[Ui]:
         _loop_of(playwright).set_debug(False)  # else, under -X dev, each message costs a traceback and a warning
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(_OPTIONS))
         try:
-            page = chromium.new_page(viewport={"width": width, "height": height}, timezone_id="UTC", locale="en-GB")
+            page = chromium.new_page(
+                viewport={"width": width, "height": height},
+                timezone_id="UTC",
+                locale="en-GB",
+                reduced_motion="reduce",  # what moves is drawn by the processor
+            )
             page.set_default_timeout(PATIENCE_MILLISECONDS)
             expect.set_options(timeout=PATIENCE_MILLISECONDS)
             yield Ui(page, url)
