@@ -4,12 +4,14 @@ A command and the demo name a file in ``BACKPROOF_FLEET``. A scheduled flow has 
 """
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.runtime import flow_run
 from pydantic import ValidationError
 
 from backproof import fleet as library
@@ -38,15 +40,20 @@ _DATABASE, _KEYS, _S3, _LOCAL, _PLAN, _FLEET = (
 _AWS = "aws-credentials"
 """Prefect's; its class is not imported by every run for the sake of its name."""
 
+_LATELY_SECONDS = 20.0
+_read_lately: dict[tuple[str | None, str | None], tuple[float, FleetSpec]] = {}
+"""When a run has read which blocks. Each of a backup's dozen tasks asks for them, and few take longer than that."""
+
 SpecT = TypeVar("SpecT", bound=Spec)
 
 
-def load_fleet(plan: str | None = None, from_blocks: bool = False) -> library.Fleet:
+def load_fleet(plan: str | None = None, from_blocks: bool = False, anew: bool = False) -> library.Fleet:
     """The fleet at work.
 
     Args:
         plan: only what this plan needs is read from blocks; None reads all plans.
         from_blocks: whatever the environment says.
+        anew: also where the same run has read the blocks just now, for another of its tasks.
 
     Raises:
         NotFound: no fleet, no such plan, or a block that another one names is not there.
@@ -54,9 +61,16 @@ def load_fleet(plan: str | None = None, from_blocks: bool = False) -> library.Fl
     """
     if (file := os.environ.get(FILE_VARIABLE)) and not from_blocks:
         return library.Fleet(library.load(Path(file), os.environ))
-    with get_client(sync_client=True) as client:
-        fleet = _fleet_of(client, plan)
-        return library.Fleet(_assemble(client, fleet, _plans(fleet) if plan is None else (plan,)))
+    run, now = flow_run.get_id(), time.monotonic()
+    kept = None if anew else _read_lately.get((run, plan))
+    if kept is None or now - kept[0] > _LATELY_SECONDS:
+        with get_client(sync_client=True) as client:
+            fleet = _fleet_of(client, plan)
+            kept = now, _assemble(client, fleet, _plans(fleet) if plan is None else (plan,))
+        if run is not None:
+            _read_lately.clear()  # a process may serve many runs, one after the other
+            _read_lately[run, plan] = kept
+    return library.Fleet(kept[1])
 
 
 def plans_of(fleet: str) -> tuple[str, ...]:

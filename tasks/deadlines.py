@@ -52,7 +52,7 @@ def renew(plan: str) -> None:
     try:
         with get_client(sync_client=True) as client:
             for _ in range(_ATTEMPTS):
-                fleet = load_fleet(plan)
+                fleet = load_fleet(plan, anew=True)
                 deployment = find_deployment(client, fleet.spec.fleet)
                 if deployment is None:
                     return  # nobody has applied the fleet to this server
@@ -61,7 +61,7 @@ def renew(plan: str) -> None:
                     return
                 place(client, deployment, found)
                 # ``apply`` writes the plan, then moves the run: what it wrote meanwhile counts, or it moves it later.
-                if load_fleet(plan).plan(plan).objectives == fleet.plan(plan).objectives:
+                if load_fleet(plan, anew=True).plan(plan).objectives == fleet.plan(plan).objectives:
                     return
     except (BackproofError, *API_ERRORS) as error:
         log(f"the deadline of {plan} was not moved: {error}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 
 import blocks
@@ -122,6 +123,24 @@ def test_a_plan_that_no_fleet_has_is_told_with_those_there_are() -> None:
 def test_a_file_in_the_environment_goes_before_blocks(fleet_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FILE_VARIABLE, str(fleet_file))
     assert set(blocks.load_fleet("shop").spec.plans) == {"shop"}
+
+
+def test_a_run_asks_for_its_blocks_once_in_a_while_and_the_next_run_anew() -> None:
+    spec = fleet("lately", "plan-lately", "lately")
+    changed = spec.plans["plan-lately"].model_copy(update={"minimum_proven": 7})
+
+    @flow
+    def reads() -> list[int]:
+        blocks.save_fleet(spec)
+        first = blocks.load_fleet("plan-lately")
+        blocks.save_fleet(spec.model_copy(update={"plans": {"plan-lately": changed}}))
+        read = [first, blocks.load_fleet("plan-lately"), blocks.load_fleet("plan-lately", anew=True)]
+        return [each.plan("plan-lately").minimum_proven for each in read]
+
+    proven = spec.plans["plan-lately"].minimum_proven
+    assert reads() == [proven, proven, 7]
+    assert blocks.load_fleet("plan-lately").plan("plan-lately").minimum_proven == 7
+    assert reads() == [proven, proven, 7]
 
 
 def test_a_block_that_was_made_though_nobody_heard_so_is_written_over() -> None:
