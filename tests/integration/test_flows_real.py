@@ -179,6 +179,21 @@ def test_stopped_while_proving_a_run_leaves_no_scratch_server_and_no_verdict(sit
     assert [copy.proofs for copy in newest.copies] == [()] * len(newest.copies), "a stopped proof is no verdict"
 
 
+def test_told_to_end_the_worker_waits_for_the_runs_it_has_and_takes_no_more(site: Site) -> None:
+    """The last test: there is no worker after it."""
+    run = _start(site, "napping")
+    eventually(lambda: _sleeps(site), 120, "no scratch server ran the check")
+    site.worker.terminate()
+    another = _start(site, "small")
+    assert _state(run, 120) == "COMPLETED"
+    assert site.worker.wait(60) == 0
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        assert client.read_flow_run(another).state_name in ("Scheduled", "Late")
+        client.delete_flow_run(another)
+
+
 class _Watch:
     """Reads argv and environment of everything that runs, again and again."""
 
@@ -232,6 +247,7 @@ def _fleet(home: Path, databases: list[Target], regions: tuple[S3Server, S3Serve
     large = described(databases[1], home)["databases"]["shop-db"]
     maria = described(databases[2], home, engine="mariadb")["databases"]["shop-db"]
     never: dict[str, Any] = {"daily": [], "monthly": []}
+    nap = [{"name": "nap", "sql": "SELECT count(*) FROM (SELECT pg_sleep(8)) s", "expect": "> 0"}]
     asleep = [{"name": "asleep", "sql": "SELECT count(*) FROM (SELECT pg_sleep(600)) s", "expect": "> 0"}]
     fleet |= {
         "fleet": "real",
@@ -241,6 +257,7 @@ def _fleet(home: Path, databases: list[Target], regions: tuple[S3Server, S3Serve
             "small": {"database": "small-db", "schedules": never | {"daily": "* * * * *"}},
             "large": {"database": "large-db", "stores": [REGIONS[0], "near"], "schedules": never},
             "maria": {"database": "maria-db", "schedules": never},
+            "napping": {"database": "small-db", "stores": ["near"], "schedules": never, "checks": nap},
             "asleep": {"database": "small-db", "schedules": never, "checks": asleep},
         },
     }
