@@ -34,10 +34,11 @@ from backproof.scratch import workspace
 from deployments.servers import processes, seaweedfs
 from deployments.servers.seaweedfs import S3Server
 from tests.support import kinds, watching
-from tests.support.aftermath import Holdings, expect_whole, running, unfinished_uploads
+from tests.support.aftermath import Holdings, expect_whole, unfinished_uploads
 from tests.support.fleets import described, key
 from tests.support.postgres_fixtures import execute, prefect_url
 from tests.support.prefect_fixtures import eventually
+from tests.support.proc import running
 from tests.support.relay import Relay
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
 from tests.support.standing import Up, backproof_up

@@ -16,6 +16,7 @@ import pytest
 from backproof.scratch import end_processes, workspace
 from tests.support.ordinary_checkout import ordinary_checkout
 from tests.support.prefect_fixtures import eventually
+from tests.support.proc import command_of, cwd, others, told
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -52,19 +53,12 @@ class Machine:
 
 
 def processes_of(folder: Path) -> list[str]:
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and process.name != str(os.getpid()) and _knows(process, folder):
-            found.append(f"{process.name}: {(process / 'cmdline').read_bytes().decode(errors='replace')[:200]}")
-    return found
+    return [f"{pid}: {command_of(pid)[:200]}" for pid in others() if _knows(pid, folder)]
 
 
-def _knows(process: Path, folder: Path) -> bool:
-    try:
-        told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
-        return os.fsencode(folder) in told or (process / "cwd").readlink().is_relative_to(folder)
-    except OSError:  # ended meanwhile
-        return False
+def _knows(pid: int, folder: Path) -> bool:
+    words = told(pid, "environ") + told(pid, "cmdline")
+    return os.fsencode(folder) in words or cwd(pid).is_relative_to(folder)
 
 
 @pytest.fixture

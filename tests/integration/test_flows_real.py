@@ -28,6 +28,7 @@ from tests.support.kinds import MARIADB
 from tests.support.mariadb_fixtures import schemas
 from tests.support.postgres_fixtures import execute
 from tests.support.prefect_fixtures import eventually, text_of
+from tests.support.proc import command_of, cwd, others, told
 from tests.support.s3_fixtures import ACCESS_KEY, BUCKET, REGIONS, SECRET_KEY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -61,14 +62,13 @@ class Site:
     def descendants(self, program: str = "") -> list[int]:
         """Processes that the worker's runs have started, run processes included, by what their command line holds."""
         mark = f"TMPDIR={self.temporary}".encode()
-        others = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         return [
-            int(entry.name)
-            for entry in others
-            if int(entry.name) != self.worker.pid
+            pid
+            for pid in others()
+            if pid != self.worker.pid
             # PostgreSQL writes its process titles over its environment; but it works in its data folder.
-            and (mark in _bytes(entry / "environ") or _cwd(entry).is_relative_to(self.temporary))
-            and program.encode() in _bytes(entry / "cmdline")
+            and (mark in told(pid, "environ") or cwd(pid).is_relative_to(self.temporary))
+            and program in command_of(pid)
         ]
 
 
@@ -216,10 +216,10 @@ class _Watch:
         known: set[tuple[int, bytes]] = set()
         while not self._over.wait(0.02):
             for pid in [*self._site.descendants(), self._site.worker.pid]:
-                argv = _bytes(Path(f"/proc/{pid}/cmdline"))
+                argv = told(pid, "cmdline")
                 if (pid, argv) not in known:
                     known.add((pid, argv))
-                    self.seen += argv + _bytes(Path(f"/proc/{pid}/environ"))
+                    self.seen += argv + told(pid, "environ")
                     self.programs.add(Path(argv.split(b"\0")[0].split(b":")[0].decode()).name)
 
 
@@ -297,7 +297,7 @@ def _stop(site: Site, run: UUID, how: str) -> None:
     from prefect.states import Cancelling
 
     mark = f"PREFECT__FLOW_RUN_ID={run}".encode()
-    [process] = [pid for pid in site.descendants("engine") if mark in _bytes(Path(f"/proc/{pid}/environ"))]
+    [process] = [pid for pid in site.descendants("engine") if mark in told(pid, "environ")]
     if how == "cancel":
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(run, Cancelling())
@@ -349,7 +349,7 @@ def _uploads(site: Site) -> list[Any]:
 
 
 def _sleeps(site: Site) -> bool:
-    return any(b"SELECT" in _bytes(Path(f"/proc/{pid}/cmdline")) for pid in site.descendants("postgres"))
+    return any("SELECT" in command_of(pid) for pid in site.descendants("postgres"))
 
 
 def _schedule(active: bool) -> None:
@@ -398,26 +398,8 @@ def _artifacts(run: UUID) -> str:
 
 
 def _prefect_home(site: Site) -> Path:
-    [line] = [
-        line
-        for line in _bytes(Path(f"/proc/{site.prefect.pid}/environ")).split(b"\0")
-        if line.startswith(b"PREFECT_HOME=")
-    ]
+    [line] = [line for line in told(site.prefect.pid, "environ").split(b"\0") if line.startswith(b"PREFECT_HOME=")]
     return Path(line.partition(b"=")[2].decode())
-
-
-def _cwd(process: Path) -> Path:
-    try:
-        return (process / "cwd").readlink()
-    except OSError:
-        return Path("/")
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -33,6 +33,7 @@ from backproof.errors import (
 )
 from backproof.records import Target
 from backproof.scratch import workspace
+from tests.support.aftermath import programs
 from tests.support.mariadb_fixtures import PASSWORD, FreshSchema, execute, server
 from tests.support.mysql_dumps import (
     BIG,
@@ -43,12 +44,11 @@ from tests.support.mysql_dumps import (
     expect_nothing_left,
     rows,
     sessions,
-    tools,
 )
 
 
 def _killed_program(_: Target) -> None:
-    (pid,) = tools()
+    (pid,) = programs("mariadb-dump")
     os.kill(pid, signal.SIGKILL)
 
 
@@ -125,7 +125,7 @@ def test_a_server_killed_during_the_dump_is_a_lost_connection() -> None:
         pid = int((Path(folder) / file).read_text())
         with pytest.raises(ConnectionLost):
             dump_and_injure(target, lambda _: os.kill(pid, signal.SIGKILL), [])
-        assert tools() == []
+        assert programs("mariadb-dump") == []
 
 
 def test_leaving_a_dump_early_leaves_nothing_behind(mariadb: Target, fresh_schema: FreshSchema) -> None:
@@ -196,7 +196,7 @@ def test_an_error_of_the_server_is_told_without_rows(
 def test_no_secret_is_on_a_command_line_or_left_in_a_file(mariadb: Target, fresh_schema: FreshSchema) -> None:
     target = fresh_schema(mariadb, BIG)
     with open_dump(target) as dump:
-        (pid,) = tools()
+        (pid,) = programs("mariadb-dump")
         argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         (option,) = [word for word in argv if word.startswith(b"--defaults-file=")]
         file = Path(option.partition(b"=")[2].decode())

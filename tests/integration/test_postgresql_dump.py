@@ -24,6 +24,7 @@ from backproof.engines.postgresql.lock import lock
 from backproof.engines.postgresql.point import consistent_point
 from backproof.errors import AccessDenied, BackproofError, Busy, ConnectionLost, DumpFailed, NotFound
 from backproof.records import Target
+from tests.support.aftermath import programs
 from tests.support.postgres_fixtures import PASSWORD, FreshDatabase, connection, execute, server
 
 ZOO = (Path(__file__).parent.parent / "support" / "postgres_zoo.sql").read_text()
@@ -63,11 +64,6 @@ def rows(pieces: list[Piece]) -> dict[str, int]:
 
 def body(pieces: list[Piece], table: str) -> bytes:
     return b"".join(piece.body for piece in pieces if piece.table == table)
-
-
-def pg_dumps() -> list[int]:
-    """Those of this process that live; its test servers do as well."""
-    return [pid for pid in subprocesses.live() if Path(f"/proc/{pid}/comm").read_text() == "pg_dump\n"]
 
 
 def ours(target: Target) -> int:
@@ -124,7 +120,7 @@ def test_the_dump_holds_exactly_what_the_catalogue_lists(postgres: Target, fresh
     assert "TABLE app.parent" in inventory.needs["app.child"]
     assert not any(key.startswith("TABLE") for key in inventory.needs["app.orders"])
     assert ours(target) == 0
-    assert pg_dumps() == []
+    assert programs("pg_dump") == []
 
 
 def test_the_pieces_joined_are_a_script_that_psql_restores(
@@ -280,7 +276,7 @@ def _dump_and_injure(target: Target, injure: Injury, found: list[Piece]) -> None
 
 
 def _killed_program(_: Target) -> None:
-    (pid,) = pg_dumps()
+    (pid,) = programs("pg_dump")
     os.kill(pid, signal.SIGKILL)
 
 
@@ -311,7 +307,7 @@ def test_a_dump_that_was_injured_never_hands_over_its_last_piece(
     with pytest.raises(errors):
         _dump_and_injure(target, injure, found)
     assert not any(b"database dump complete" in piece.head for piece in found)
-    assert pg_dumps() == []
+    assert programs("pg_dump") == []
     assert ours(target) == 0
     with open_dump(target) as dump:
         assert rows(drained(dump)) == {"public.big": 50000}
@@ -325,14 +321,14 @@ def test_a_server_killed_during_the_dump_is_a_lost_connection(major: int) -> Non
         postmaster = int((Path(data) / "postmaster.pid").read_text().split()[0])
         with pytest.raises(ConnectionLost):
             _dump_and_injure(target, lambda *_: os.kill(postmaster, signal.SIGQUIT), [])
-        assert pg_dumps() == []
+        assert programs("pg_dump") == []
 
 
 def test_leaving_a_dump_early_leaves_nothing_behind(postgres18: Target, fresh_database: FreshDatabase) -> None:
     target = fresh_database(postgres18, BIG)
     with open_dump(target) as dump:
         next(dump.data()[0])
-    assert pg_dumps() == []
+    assert programs("pg_dump") == []
     assert ours(target) == 0
 
 

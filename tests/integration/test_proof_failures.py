@@ -19,11 +19,12 @@ from backproof.fleet import Fleet
 from backproof.naming import MANIFEST, key
 from backproof.operations.prove import prove
 from backproof.records import Manifest, Proof
-from tests.support.aftermath import Holdings, comm, running
+from tests.support.aftermath import Holdings
 from tests.support.fault_fixtures import Past, Shop, both_kinds
 from tests.support.fleets import PLAN, built
 from tests.support.fleets import key as fresh_key
 from tests.support.kinds import Kind
+from tests.support.proc import comm, running
 
 Change = Callable[[bytes], bytes]
 

@@ -13,9 +13,10 @@ from secrets import token_hex
 import pytest
 
 from tests.support import mariadb_fixtures, postgres_fixtures
-from tests.support.aftermath import comm, expect_soon, running
+from tests.support.aftermath import expect_soon
 from tests.support.engine_harness import MYSQL, POSTGRESQL
 from tests.support.fleets import PLAN
+from tests.support.proc import comm, running
 from tests.support.recovering import Live, World, on_each_engine
 
 CONNECTION = {POSTGRESQL.engine: postgres_fixtures.connection, MYSQL.engine: mariadb_fixtures.connection}

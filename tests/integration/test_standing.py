@@ -21,7 +21,8 @@ from deployments.servers.standing import Part, Wish, environment_for_runs, stand
 from tests.support.documents import check_keys, example
 from tests.support.fleets import key
 from tests.support.prefect_fixtures import eventually, text_of
-from tests.support.standing import BACKPROOF, Up, backproof_up, command_of
+from tests.support.proc import command_of, told
+from tests.support.standing import BACKPROOF, Up, backproof_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -30,7 +31,7 @@ LOGIN = "ada:canary-of-the-login"
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    entries = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    entries = told(pid, "environ").decode().split("\0")
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 

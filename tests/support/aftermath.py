@@ -1,7 +1,6 @@
 """What must be true of a fleet after anything went wrong: earlier backups untouched, no manifest without its bytes."""
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from backproof.stores import Store
 from deployments.servers import seaweedfs
 from deployments.servers.seaweedfs import S3Server
 from tests.support.kinds import Kind
+from tests.support.proc import comm
 from tests.support.s3_fixtures import BUCKET
 
 
@@ -107,23 +107,3 @@ def unfinished_uploads(server: S3Server, store: Store) -> list[str]:
     prefix = store.location().removeprefix(f"s3://{BUCKET}/")
     found = seaweedfs.client(server).list_multipart_uploads(Bucket=BUCKET, Prefix=prefix)
     return [each["Key"] for each in found.get("Uploads", ())]
-
-
-def running(variable: str) -> list[int]:
-    """All processes that have this in their environment, zombies and ourselves aside."""
-    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit() and _has(each, variable.encode())]
-
-
-def comm(pid: int) -> str:
-    """What a process is called; nothing once it has ended."""
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _has(process: Path, variable: bytes) -> bool:
-    try:
-        return process.name != str(os.getpid()) and variable in (process / "environ").read_bytes()
-    except OSError:
-        return False  # it has ended meanwhile

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,17 +31,16 @@ from deployments.servers.seaweedfs import S3Server
 from tests.support.aftermath import (
     Holdings,
     archives,
-    comm,
     expect_no_sessions,
     expect_soon,
     expect_whole,
-    running,
     unfinished_files,
     unfinished_uploads,
 )
 from tests.support.dying import OPERATIONS, beside, load
 from tests.support.fleets import PLAN
 from tests.support.kinds import Kind
+from tests.support.proc import comm, cwd, descendants, others, running
 from tests.support.round_trip import taken
 
 CHECKOUT = Path(__file__).parents[2]
@@ -356,20 +355,6 @@ def kill(pid: int, whom: Whom) -> None:
                 os.kill(each, signal.SIGKILL)
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """All processes below one, parents first."""
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in thread.read_text().split():
-                yield int(child)
-                yield from descendants(int(child))
-
-
 def working_for(pid: int) -> list[str]:
     """Processes in a folder that one has made for throwaway things, removed or not."""
-    found = []
-    for each in Path("/proc").iterdir():
-        with suppress(OSError):
-            if each.name.isdigit() and re.search(f"/backproof-[a-z]+-{pid}-", str((each / "cwd").readlink())):
-                found.append(comm(int(each.name)))
-    return found
+    return [comm(each) for each in others() if re.search(f"/backproof-[a-z]+-{pid}-", str(cwd(each)))]

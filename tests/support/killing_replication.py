@@ -10,9 +10,10 @@ from backproof.naming import MANIFEST, parse
 from backproof.operations.sweep import sweep
 from backproof.stores.local import LocalStore
 from deployments.servers.seaweedfs import S3Server
-from tests.support.aftermath import Holdings, expect_soon, expect_whole, running, unfinished_files, unfinished_uploads
+from tests.support.aftermath import Holdings, expect_soon, expect_whole, unfinished_files, unfinished_uploads
 from tests.support.fleets import PLAN
 from tests.support.killing import Dying, Moment, Outcome
+from tests.support.proc import running
 from tests.support.replicas import Replicas, archive
 
 HELD = 3 * 4

@@ -3,16 +3,15 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 
-from backproof import subprocesses
 from backproof.engines import Piece
 from backproof.engines.mysql import ENGINE
 from backproof.engines.mysql.dump import MysqlDump, open_dump
 from backproof.parallel import shares as dividing
 from backproof.records import Target
+from tests.support.aftermath import programs
 from tests.support.mariadb_fixtures import execute
 
 BIG = """
@@ -44,11 +43,6 @@ def body(pieces: Sequence[Piece], table: str) -> bytes:
     return b"".join(piece.body for piece in pieces if piece.table == table)
 
 
-def tools() -> list[int]:
-    """The dump tools of this process that live; its test servers do as well."""
-    return [pid for pid in subprocesses.live() if Path(f"/proc/{pid}/comm").read_text() == "mariadb-dump\n"]
-
-
 def sessions(target: Target) -> list[int]:
     """Connections that are in a schema, but for the one that asks."""
     query = "SELECT id FROM information_schema.processlist WHERE db = %s"
@@ -56,7 +50,7 @@ def sessions(target: Target) -> list[int]:
 
 
 def expect_nothing_left(target: Target) -> None:
-    assert tools() == []
+    assert programs("mariadb-dump") == []
     deadline = time.monotonic() + 10
     while sessions(target):
         assert time.monotonic() < deadline

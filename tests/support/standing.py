@@ -13,6 +13,7 @@ from typing import Any
 from deployments.servers import processes
 from deployments.servers.prefect import PrefectServer, recorded
 from tests.support.prefect_fixtures import eventually
+from tests.support.proc import command_of
 
 BACKPROOF = str(Path(sys.executable).with_name("backproof"))
 
@@ -86,11 +87,3 @@ def backproof_up(folder: Path, given: Mapping[str, str], *options: str, secrets:
             except subprocess.TimeoutExpired:
                 process.kill()
         process.communicate()
-
-
-def command_of(pid: int) -> str:
-    """What a process was started as; nothing once it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
