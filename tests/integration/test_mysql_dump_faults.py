@@ -4,16 +4,10 @@ import os
 import shutil
 import signal
 import time
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 
 from backproof import subprocesses
@@ -34,6 +28,7 @@ from backproof.errors import (
 from backproof.records import Target
 from backproof.scratch import workspace
 from tests.support.aftermath import programs
+from tests.support.certificates import certificates
 from tests.support.mariadb_fixtures import PASSWORD, FreshSchema, execute, server
 from tests.support.mysql_dumps import (
     BIG,
@@ -214,36 +209,9 @@ def test_a_missing_tool_is_told(mariadb: Target, fresh_schema: FreshSchema, monk
         pass
 
 
-def _certificates(folder: Path) -> None:
-    """An authority ``ca.pem``, another one ``other.pem``, and a server's certificate for 127.0.0.1, by the first."""
-    day, now = timedelta(days=1), datetime.now(UTC)
-
-    def write(name: str, key: ec.EllipticCurvePrivateKey, signer: str, by: ec.EllipticCurvePrivateKey) -> None:
-        def named(common: str) -> x509.Name:
-            return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common)])
-
-        certificate = (
-            x509.CertificateBuilder().subject_name(named(name)).issuer_name(named(signer)).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now - day).not_valid_after(now + day)
-            .add_extension(x509.BasicConstraints(ca=name == signer, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-            .sign(by, hashes.SHA256())
-        )  # fmt: skip
-        (folder / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-        text = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-        (folder / f"{name}.key").write_bytes(text)
-
-    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("ca", "other", "server")}
-    for name, key in keys.items():
-        signer = "ca" if name == "server" else name
-        write(name, key, signer, keys[signer])
-
-
 def test_driver_and_tool_speak_tls_and_trust_whom_they_are_told_to() -> None:
     with workspace("test") as folder:
-        _certificates(folder)
-        for path in folder.iterdir():
-            path.chmod(0o644)
+        certificates(folder)
         settings = {"ssl_cert": f"{folder}/server.pem", "ssl_key": f"{folder}/server.key"}
         with server(settings=settings) as root:
             execute(root, "CREATE DATABASE shop; CREATE TABLE shop.t (a int); INSERT INTO shop.t VALUES (1)")

@@ -12,7 +12,9 @@ import pytest
 
 from backproof.engines import Engine, find
 from backproof.engines.postgresql.binaries import find as find_program
+from backproof.engines.postgresql.connect import connect
 from backproof.engines.postgresql.pgdump import environment
+from backproof.engines.postgresql.sending import bare_socket
 from backproof.errors import (
     AlreadyExists,
     BackproofError,
@@ -23,7 +25,10 @@ from backproof.errors import (
     RestoreFailed,
 )
 from backproof.records import Member, Target
+from backproof.scratch import workspace
+from tests.support.certificates import certificates
 from tests.support.postgres_fixtures import FreshDatabase, connection, execute, server
+from tests.support.postgres_tls import tls
 from tests.support.round_trip import MemorySource, compared, round_trip, taken
 
 SHOP = """
@@ -310,6 +315,40 @@ def test_the_first_error_stops_every_connection_promptly(
     assert time.monotonic() - started < 30
     ours = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'backproof%%'"
     assert execute(postgres, ours, (empty.database,)) == [(0,)]
+
+
+def test_rows_go_to_the_socket_themselves_unless_something_encrypts_on_the_way(
+    engine: Engine, postgres: Target, fresh_database: FreshDatabase
+) -> None:
+    live = fresh_database(
+        postgres, "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 9) AS a FROM generate_series(1, 9000) i"
+    )
+    source = taken(engine, live)
+    with workspace("test") as folder:
+        certificates(folder)
+        with tls(postgres.port, folder / "server.pem", folder / "server.key") as port:
+            options = {"sslmode": "verify-full", "sslrootcert": f"{folder}/ca.pem"}
+            guarded = fresh_database(postgres).model_copy(update={"port": port, "options": options})
+            for target, bare in [(fresh_database(postgres), True), (guarded, False)]:
+                with closing(connect(target)) as opened:
+                    assert bare_socket(opened) == (opened.fileno() if bare else None)
+                engine.restore(source, target, jobs=2)
+                both = "SELECT count(*), md5(string_agg(a, '' ORDER BY i)) FROM t"
+                assert execute(target, both) == execute(live, both)
+
+
+def test_a_database_whose_functions_warn_at_every_row_is_restored(
+    engine: Engine, postgres: Target, fresh_database: FreshDatabase
+) -> None:
+    live = fresh_database(
+        postgres,
+        """CREATE FUNCTION talks(n int) RETURNS bool LANGUAGE plpgsql AS
+           $$ BEGIN RAISE WARNING '%', repeat('words ', 100); RETURN true; END $$;
+           CREATE TABLE t (i int CHECK (talks(i)), a text)""",
+    )
+    execute(live, "SET client_min_messages = error; INSERT INTO t SELECT i, 'x' FROM generate_series(1, 50000) i")
+    with round_trip(engine, live, live.to("quiet beside"), keep_order=True, jobs=2) as returned:
+        assert returned.differences == ()
 
 
 def test_a_server_that_dies_midway_is_a_lost_connection_and_no_hang(engine: Engine) -> None:

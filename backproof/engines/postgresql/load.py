@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import psycopg2
 
 from backproof.engines import Progress, Source
 from backproof.engines.postgresql.lexer import statement
+from backproof.engines.postgresql.sending import MESSAGE_BYTES, Rows, bare_socket
 from backproof.engines.postgresql.sessions import Connection, Sessions, execute, refusal
 from backproof.engines.postgresql.text import LARGE_OBJECTS, decode
 from backproof.errors import Damaged
@@ -16,7 +18,6 @@ from backproof.records import Member
 
 _COPY = re.compile(rb'COPY ((?:"[^"]*"|[^" (])+) (?:\((?:"[^"]*"|[^")])*\))? ?FROM stdin;')
 _AFTER_ROWS = re.compile(rb"(?:--[^\n]*\n|\s)*")
-_READ_BYTES = 256 * 1024
 
 _REMEDY = "Restore from another copy of this backup."
 
@@ -50,8 +51,10 @@ def load(
 
     work = lanes(members, sizes, in_order, apart=lambda table: table.startswith(LARGE_OBJECTS))
 
+    bare = cache(bare_socket)
+
     def take(connection: Connection, turn: Turn, plain: bytes) -> None:
-        _load_member(sessions, connection, turn, plain, keep)
+        _load_member(sessions, connection, bare(connection), turn, plain, keep)
 
     parallel.load(sessions, source.read_run, work, jobs, take, progress)
 
@@ -59,6 +62,7 @@ def load(
 def _load_member(
     sessions: Sessions,
     connection: Connection,
+    bare: int | None,
     turn: Turn,
     plain: bytes,
     keep: Callable[[Member, bytes], list[bytes]],
@@ -70,14 +74,16 @@ def _load_member(
             execute(connection, b"\n".join(statements), member.table or "sequence values")
         return
     start = copy.end() + 1
-    rows = _Rows(plain, start, _last_of_rows(plain, start, member), sessions)
+    rows = Rows(plain, start, _last_of_rows(plain, start, member), sessions.stopped, bare)
     if turn.begins:
         execute(connection, b"BEGIN; TRUNCATE ONLY %b;" % copy[1], f"rows of {member.table}")
     try:
         with connection.cursor() as cursor:
-            cursor.copy_expert(_frozen(copy[0]) if turn.in_order else copy[0], rows, _READ_BYTES)
+            cursor.copy_expert(_frozen(copy[0]) if turn.in_order else copy[0], rows, MESSAGE_BYTES)
             loaded = cursor.rowcount
     except psycopg2.Error as error:
+        if rows.failure is not None:
+            raise rows.failure from None
         sessions.check()
         raise refusal(error, f"rows of {member.table}{_line(error)}") from None
     if loaded != member.rows:
@@ -131,21 +137,3 @@ def _line(error: psycopg2.Error) -> str:
     """Which line of the member, by the server's account; the rest of that account quotes the row."""
     match = re.search(r"line (\d+)", error.diag.context or "")
     return f", line {match.group(1)} of a member" if match else ""
-
-
-class _Rows:
-    """The rows of a member as a file that psycopg2 reads; refuses to go on once another session has failed."""
-
-    def __init__(self, plain: bytes, start: int, end: int, sessions: Sessions) -> None:
-        self._plain, self._at, self._end, self._sessions = plain, start, end, sessions
-
-    def read(self, size: int = -1) -> bytes:
-        if self._sessions.stopped.is_set():
-            raise InterruptedError
-        stop = self._end if size < 0 else min(self._at + size, self._end)
-        chunk, self._at = self._plain[self._at : stop], stop
-        return chunk
-
-    def readline(self, size: int = -1) -> bytes:
-        """psycopg2 asks that a file has it; COPY FROM never calls it."""
-        raise NotImplementedError
