@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from backproof import subprocesses
-from backproof.engines import Piece
+from backproof.engines import Piece, find
 from backproof.engines.mysql import binaries, dumptool, patience
 from backproof.engines.mysql.connect import connect, connected
 from backproof.engines.mysql.dump import open_dump
@@ -40,6 +40,7 @@ from tests.support.mysql_dumps import (
     rows,
     sessions,
 )
+from tests.support.round_trip import round_trip
 
 
 def _killed_program(_: Target) -> None:
@@ -222,6 +223,8 @@ def test_driver_and_tool_speak_tls_and_trust_whom_they_are_told_to() -> None:
                 if verified:
                     with open_dump(target) as dump:
                         assert rows(drained(dump)) == {"t": 1}
+                    with round_trip(find("mysql"), target, target.to("shop_beside"), jobs=2) as returned:
+                        assert returned.differences == ()
                 else:
                     with pytest.raises(ConfigurationError, match="certificate"), open_dump(target):
                         pass

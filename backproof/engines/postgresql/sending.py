@@ -21,10 +21,10 @@ from typing import Any
 from psycopg2.extensions import connection as Connection
 
 from backproof.errors import RestoreFailed
+from backproof.parallel.parts import AT_ONCE, drop
 
 MESSAGE_BYTES = 64 * 1024
 """Of rows in a message, or given to libpq at once; small enough to be in a processor's cache until they are sent."""
-_PARTS = 64
 _LOOK_SECONDS = 0.5
 _STALLED_SECONDS = 60.0
 _UNREAD_BYTES = 16 * 1024
@@ -84,7 +84,7 @@ class Rows:
         try:
             while parts:
                 try:
-                    _drop(parts, os.writev(to, list(islice(parts, _PARTS))))
+                    drop(parts, os.writev(to, list(islice(parts, AT_ONCE))))
                     taken_at = time.monotonic()
                 except BlockingIOError:
                     writable.poll(_LOOK_SECONDS * 1000)
@@ -115,14 +115,6 @@ class Rows:
             raise InterruptedError
         if self._stopped.is_set():
             raise InterruptedError
-
-
-def _drop(parts: "deque[memoryview]", sent: int) -> None:
-    """Take off what was sent."""
-    while parts and sent >= len(parts[0]):
-        sent -= len(parts.popleft())
-    if sent:
-        parts[0] = parts[0][sent:]
 
 
 def _unread_bytes(connection: int) -> int:
