@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from backproof.engines.postgresql import sending
 from backproof.engines.postgresql.sending import MESSAGE_BYTES, Rows
 
 HEAD, TAIL = b"COPY t FROM stdin;\n", b"\\.\n"
@@ -99,25 +98,61 @@ def test_a_server_that_goes_away_is_left_to_libpq_to_find(
     server.send(b"its last words")
     server.close()
     assert read.result(30) == b""
-    assert rows.failure is None
 
 
-@pytest.mark.parametrize("unread", [0, 20_000])
-def test_a_server_that_waits_for_us_to_read_is_told_and_a_slow_one_waited_for(
-    ends: tuple[socket.socket, socket.socket], stopped: threading.Event, monkeypatch: pytest.MonkeyPatch, unread: int
+def notice(words: bytes) -> bytes:
+    return b"N" + struct.pack(">I", 4 + len(words)) + words
+
+
+def test_what_a_server_says_meanwhile_is_thrown_away_until_libpq_needs_it(
+    ends: tuple[socket.socket, socket.socket], stopped: threading.Event
 ) -> None:
+    """It takes no rows until it has got rid of its messages, which are more than there is room for."""
     ours, server = ends
-    monkeypatch.setattr(sending, "_STALLED_SECONDS", 1.0)
-    server.sendall(b"N" * unread)
-    rows = rows_of(LARGE, stopped, ours)
-    read = begun(rows)
-    if unread:
-        with pytest.raises(InterruptedError):
-            read.result(30)
-        assert "takes no rows" in str(rows.failure)
-    else:
-        with pytest.raises(TimeoutError):
-            read.result(3)
-        threading.Thread(target=received, args=[server]).start()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    read = begun(rows_of(LARGE, stopped, ours))
+    for words in [b"", b"words " * 3, b"many words " * 40_000] * 3:
+        server.sendall(notice(words))
+    with ThreadPoolExecutor(1) as pool:
+        server.sendall(b"E" + struct.pack(">I", 9) + b"error")
+        messages = pool.submit(received, server)
         assert read.result(30) == b""
         ours.shutdown(socket.SHUT_WR)
+        assert b"".join(messages.result(30)) == LARGE
+    said = ours.recv(65536)
+    while said.startswith(b"N"):  # those for which there was room
+        (length,) = struct.unpack(">I", said[1:5])
+        said = said[1 + length :]
+    assert said == b"E" + struct.pack(">I", 9) + b"error"
+
+
+def test_a_message_that_is_half_thrown_away_is_so_to_its_end(
+    ends: tuple[socket.socket, socket.socket], stopped: threading.Event
+) -> None:
+    ours, server = ends
+    read = begun(rows_of(LARGE, stopped, ours))
+    half, rest = (text := notice(b"words " * 10))[:20], text[20:]
+    server.sendall(half)
+    with pytest.raises(TimeoutError):
+        read.result(1)
+    with ThreadPoolExecutor(1) as pool:
+        messages = pool.submit(received, server)
+        with pytest.raises(TimeoutError):
+            read.result(1)
+        server.sendall(rest + b"C")
+        assert read.result(30) == b""
+        ours.shutdown(socket.SHUT_WR)
+        assert b"".join(messages.result(30)) == LARGE
+    assert ours.recv(9) == b"C"
+
+
+def test_a_slow_server_is_waited_for(ends: tuple[socket.socket, socket.socket], stopped: threading.Event) -> None:
+    ours, server = ends
+    read = begun(rows_of(LARGE, stopped, ours))
+    with pytest.raises(TimeoutError):
+        read.result(2)
+    with ThreadPoolExecutor(1) as pool:
+        messages = pool.submit(received, server)
+        assert read.result(30) == b""
+        ours.shutdown(socket.SHUT_WR)
+        assert b"".join(messages.result(30)) == LARGE

@@ -82,8 +82,6 @@ def _load_member(
             cursor.copy_expert(_frozen(copy[0]) if turn.in_order else copy[0], rows, MESSAGE_BYTES)
             loaded = cursor.rowcount
     except psycopg2.Error as error:
-        if rows.failure is not None:
-            raise rows.failure from None
         sessions.check()
         raise refusal(error, f"rows of {member.table}{_line(error)}") from None
     if loaded != member.rows:

@@ -1,48 +1,47 @@
 """The rows of a COPY, straight from where they were unpacked to the socket.
 
-libpq copies every row twice before the kernel does, which is a sixth of what loading costs us. So where nothing
+libpq copies every row twice before the kernel does, which is a seventh of what a restore costs us. So where nothing
 encrypts on the way, the protocol's CopyData messages are written here; libpq, which waits for rows meanwhile and has
 nothing else to send, is told that there are none, and ends the COPY as ever. Otherwise it gets them.
 """
 
-import fcntl
 import os
 import select
 import socket
 import struct
-import termios
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from itertools import islice
-from typing import Any
 
-from psycopg2.extensions import connection as Connection
+import psycopg2
 
-from backproof.errors import RestoreFailed
+from backproof.engines.postgresql.sessions import Connection, refusal
 from backproof.parallel.parts import AT_ONCE, drop
 
 MESSAGE_BYTES = 64 * 1024
 """Of rows in a message, or given to libpq at once; small enough to be in a processor's cache until they are sent."""
+
 _LOOK_SECONDS = 0.5
-_STALLED_SECONDS = 60.0
-_UNREAD_BYTES = 16 * 1024
+_NOT_NEEDED = (b"N", b"S", b"A")
+"""What a server says besides: notices and warnings, settings, notifications."""
+_HEAD_BYTES = 5
 
 
 def bare_socket(connection: Connection) -> int | None:
     """The socket of a connection on which nothing encrypts; None where something does, or may do.
 
-    From then on the server sends no warnings there: nobody reads them while rows are written.
+    Raises:
+        RestoreFailed, ConnectionLost: the server does not answer as it should.
     """
     if connection.info.ssl_in_use:
         return None
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SET client_min_messages = error;"
-            "SELECT encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_catalog.pg_backend_pid()"
-        )
-        return connection.fileno() if cursor.fetchall() == [(False,)] else None
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_catalog.pg_backend_pid()")
+            return connection.fileno() if cursor.fetchall() == [(False,)] else None
+    except psycopg2.Error as error:
+        raise refusal(error, "rows") from None
 
 
 class Rows:
@@ -58,8 +57,6 @@ class Rows:
 
     def __init__(self, plain: bytes, start: int, end: int, stopped: threading.Event, bare: int | None) -> None:
         self._plain, self._at, self._end, self._stopped, self._bare = plain, start, end, stopped, bare
-        self.failure: RestoreFailed | None = None
-        """Why they were not sent, where that was seen here: psycopg2 raises errors of its own instead."""
 
     def read(self, size: int = -1) -> bytes:
         """Rows for libpq; nothing at the end, and where they were sent past it."""
@@ -78,24 +75,16 @@ class Rows:
     def _send(self, to: int) -> None:
         parts = deque(self._messages())
         self._at = self._end
-        taken_at = time.monotonic()
-        writable = select.poll()
-        writable.register(to, select.POLLOUT)
-        try:
-            while parts:
-                try:
-                    drop(parts, os.writev(to, list(islice(parts, AT_ONCE))))
-                    taken_at = time.monotonic()
-                except BlockingIOError:
-                    writable.poll(_LOOK_SECONDS * 1000)
-                    self._expect_no_end(to, taken_at)
-        except OSError as error:
-            # In the midst of a message: whatever libpq said next would be taken for rows.
-            with socket.socket(fileno=os.dup(to)) as connection, suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            if isinstance(error, InterruptedError):
-                raise
-            # libpq finds the connection broken as well, and what the server said last.
+        with socket.socket(fileno=os.dup(to)) as connection:
+            try:
+                _sent(connection, parts, self._stopped)
+            except BaseException as error:
+                # In the midst of a message: whatever libpq said next would be taken for rows.
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                if isinstance(error, InterruptedError) or not isinstance(error, OSError):
+                    raise
+                # libpq finds the connection broken as well, and what the server said last.
 
     def _messages(self) -> list[memoryview]:
         rows = memoryview(self._plain)
@@ -105,18 +94,49 @@ class Rows:
             found += [memoryview(b"d" + struct.pack(">I", 4 + len(part))), part]
         return found
 
-    def _expect_no_end(self, to: int, taken_at: float) -> None:
-        """A server that waits until we read what it has to say would wait for ever."""
-        if time.monotonic() - taken_at > _STALLED_SECONDS and _unread_bytes(to) > _UNREAD_BYTES:
-            self.failure = RestoreFailed(
-                "the server takes no rows until it gets rid of its messages, of which there are too many",
-                "See its log: a function or a constraint of this database raises a warning for each row.",
-            )
-            raise InterruptedError
-        if self._stopped.is_set():
+
+def _sent(connection: socket.socket, parts: "deque[memoryview]", stopped: threading.Event) -> None:
+    """Send them all. A server may have more to say meanwhile than there is room for, and wait until it is read."""
+    heard = _Heard(connection)
+    while parts or heard.left:
+        try:
+            if parts:
+                drop(parts, connection.sendmsg(list(islice(parts, AT_ONCE))))
+            else:
+                heard.wait(0)
+        except BlockingIOError:
+            heard.wait(select.POLLOUT)
+        if stopped.is_set():
             raise InterruptedError
 
 
-def _unread_bytes(connection: int) -> int:
-    found: Any = fcntl.ioctl(connection, termios.FIONREAD, bytes(4))
-    return int(struct.unpack("i", found)[0])
+class _Heard:
+    """What the server says while it is sent rows: thrown away as long as nobody needs it, whole messages; libpq reads
+    all that follows."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._may_be_thrown_away = True
+        self.left = 0
+        """Bytes of a message of which some are gone."""
+
+    def wait(self, room: int) -> None:
+        """Until something was heard, or there is room for rows (POLLOUT; 0: that does not matter), or for a while."""
+        ready = select.poll()
+        ready.register(self._connection, room | (select.POLLIN if self._may_be_thrown_away else 0))
+        if any(not events & room for _, events in ready.poll(_LOOK_SECONDS * 1000)):
+            self._hear()
+
+    def _hear(self) -> None:
+        if not self.left:
+            head = self._connection.recv(_HEAD_BYTES, socket.MSG_PEEK)
+            if head[:1] not in _NOT_NEEDED:
+                self._may_be_thrown_away = False
+                return
+            if len(head) < _HEAD_BYTES:
+                return
+            self.left = 1 + struct.unpack(">I", head[1:])[0]
+        gone = len(self._connection.recv(min(self.left, MESSAGE_BYTES)))
+        if not gone:
+            raise ConnectionResetError
+        self.left -= gone
