@@ -17,7 +17,7 @@ _KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]
 class Spec(BaseModel):
     """Immutable; an unknown key is an error; a message never repeats a value; field docstrings are descriptions."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def key_bytes(secret: SecretStr) -> bytes:

@@ -1,5 +1,8 @@
 """docs/fleet.md tells of every key of fleet.yaml what the specs say: name, default, meaning."""
 
+import ast
+import inspect
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +46,27 @@ SECTIONS: dict[str, type[Spec]] = {
 def table(model: type[Spec]) -> str:
     """What the section of one spec must hold."""
     rows = ["| key | default | meaning |", "|---|---|---|"]
-    return "\n".join([*rows, *(row(model, name, field) for name, field in model.model_fields.items())])
+    said = meanings(model)
+    return "\n".join([*rows, *(row(model, name, field, said) for name, field in model.model_fields.items())])
 
 
-def row(model: type[Spec], name: str, field: FieldInfo) -> str:
-    meaning = (field.description or "").replace("\n", " ").replace("``", "`").replace("|", "\\|")
+def meanings(model: type[Spec]) -> dict[str, str]:
+    """What the source says below each field. Pydantic can find it too, at each start of each command."""
+    said: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        if issubclass(kind, Spec):
+            (written,) = ast.parse(inspect.getsource(kind)).body
+            assert isinstance(written, ast.ClassDef)
+            for field, below in pairwise(written.body):
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    match below:
+                        case ast.Expr(ast.Constant(str(text))):
+                            said[field.target.id] = inspect.cleandoc(text)
+    return said
+
+
+def row(model: type[Spec], name: str, field: FieldInfo, said: dict[str, str]) -> str:
+    meaning = said.get(name, "").replace("\n", " ").replace("``", "`").replace("|", "\\|")
     return f"| `{name}` | {default(model, name, field)} | {meaning} |"
 
 
