@@ -125,15 +125,20 @@ class _Waiting:
         current = self._current
         others = [each for each in self._streams if each is not current and each.pieces]
         fullest = max(others, key=lambda each: (each.full, each.held_bytes), default=None)
-        if current.pieces and (fullest is None or (self._drawn_bytes < self._burst_bytes and not self._better(fullest))):
+        if current.pieces and (fullest is None or not self._turn_of(fullest)):
             return current
         if fullest is not None and (fullest.full or fullest.ended or current.pieces or current.ended):
             return fullest
         return None
 
-    def _better(self, other: _Stream) -> bool:
-        """Whether another stream, which can't go on, should have its turn: of this one hardly anything waits."""
-        return other.full and self._current.held_bytes * 4 < self._burst_bytes
+    def _turn_of(self, other: _Stream) -> bool:
+        """Whether to leave the current stream, which could go on, for another one that has pieces.
+
+        Not before its burst is drawn, unless hardly anything waits here while the other one stands still.
+        """
+        return self._drawn_bytes >= self._burst_bytes or (
+            other.full and self._current.held_bytes * 4 < self._burst_bytes
+        )
 
 
 def _size(piece: Piece) -> int:
