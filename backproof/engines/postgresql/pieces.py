@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from backproof.engines import PIECE_BYTES, Piece
+from backproof.engines.lines import line_ends
 from backproof.engines.postgresql.lexer import Unfinished, statement, tokens
 from backproof.engines.postgresql.text import COMPLETE, LARGE_OBJECTS, decode
 from backproof.errors import DumpFailed
@@ -221,7 +222,7 @@ def _rows(window: _Window, head: bytes, table: str, columns: tuple[str, ...]) ->
     while True:
         body, last = _cut(window, _END, "the rows of a table")
         tail = window.take(window.at + 3) + window.blank_lines() if last else b"\\.\n"
-        yield Piece("data", table, columns, body.count(b"\n"), head, body, tail)
+        yield Piece("data", table, columns, line_ends(body, 0, len(body)), head, body, tail)
         if last:
             return
         head = again

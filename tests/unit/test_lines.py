@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backproof.engines.mysql import lines
+from backproof.engines import lines
 
 TEXTS = st.lists(st.sampled_from([b"(1)", b",\n", b");\n", b"\n", b";", b"\\n"]), max_size=40).map(b"".join)
 
@@ -21,3 +21,11 @@ def test_both_ways_see_the_same_lines(text: bytes, block_bytes: int) -> None:
 def test_a_blank_line_ends_what_is_counted() -> None:
     text = b"VALUES\n(1),\n(2);\n\nmore;\n"
     assert lines.look(text, 0, len(text), much=False) == lines.Lines(17, True, 3, 1)
+
+
+@given(TEXTS, st.integers(1, 9))
+def test_the_line_ends_of_a_long_text_are_those_of_a_short_one(text: bytes, block_bytes: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "_BLOCK_BYTES", block_bytes)
+        patch.setattr(lines, "_MUCH_BYTES", 0)
+        assert lines.line_ends(b"\n" + text + b"\n", 1, len(text) + 1) == text.count(b"\n")
