@@ -53,7 +53,7 @@ CANARY = "canary-of-a-webhook"
 FLEET = """
 fleet: alarmed
 signing: {{private_key: {key}}}
-late_after: 20s
+late_after: 45s
 schedules: {{retention: [], replication: []}}
 stores: {{local: {{type: local, path: {folder}/store}}}}
 databases: {{db: {{engine: postgresql, port: 1, name: shop, user: u}}}}
@@ -222,7 +222,7 @@ def test_a_change_keeps_ids_and_what_somebody_switched_off(
 ) -> None:
     late = automations(client)["alarmed: late runs to ops"]
     client.pause_automation(late.id)
-    changes = {"late_after: 20s": "late_after: 30s", "rpo: 2d": "rpo: 3d", CANARY: f"{CANARY}-2"}
+    changes = {"late_after: 45s": "late_after: 50s", "rpo: 2d": "rpo: 3d", CANARY: f"{CANARY}-2"}
     expected = [
         "change automation alarmed: late runs and escalation to team",
         "change automation alarmed: late runs of the whole fleet to ops",

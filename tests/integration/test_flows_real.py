@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,13 +60,14 @@ class Site:
     def fleet(self) -> Fleet:
         return Fleet(self.spec)
 
-    def descendants(self, program: str = "") -> list[int]:
+    def descendants(self, program: str = "", among: Callable[[int], bool] = lambda _: True) -> list[int]:
         """Processes that the worker's runs have started, run processes included, by what their command line holds."""
         mark = f"TMPDIR={self.temporary}".encode()
         return [
             pid
             for pid in others()
             if pid != self.worker.pid
+            and among(pid)
             # PostgreSQL writes its process titles over its environment; but it works in its data folder.
             and (mark in told(pid, "environ") or cwd(pid).is_relative_to(self.temporary))
             and program in command_of(pid)
@@ -214,8 +216,19 @@ class _Watch:
 
     def _look(self) -> None:
         known: set[tuple[int, bytes]] = set()
+        seen_first: dict[int, float] = {}
+        """When each process was met that has not become one of ours. After a while nobody looks at it again: what lives
+        a tenth of a second would be missed meanwhile on a busy machine."""
+
+        def young(pid: int) -> bool:
+            now = time.monotonic()
+            return now - seen_first.setdefault(pid, now) < 5
+
         while not self._over.wait(0.02):
-            for pid in [*self._site.descendants(), self._site.worker.pid]:
+            ours = self._site.descendants(among=young)
+            for pid in ours:
+                seen_first.pop(pid)
+            for pid in [*ours, self._site.worker.pid]:
                 argv = told(pid, "cmdline")
                 if (pid, argv) not in known:
                     known.add((pid, argv))

@@ -10,6 +10,7 @@ from typing import Any
 from backproof.archive.tables import TableDigests
 from backproof.comparison import EntryTexts, Restored, differences
 from backproof.engines import Dump, Engine, Piece
+from backproof.errors import Busy
 from backproof.records import Database, Difference, Inventory, Manifest, Member, Target
 
 
@@ -43,7 +44,14 @@ class MemorySource:
 
 
 def taken(engine: Engine, target: Target) -> MemorySource:
-    """Dump a database into memory."""
+    """Dump a database into memory; once more where the machine was too busy to begin in time, as a flow would."""
+    try:
+        return _taken(engine, target)
+    except Busy:
+        return _taken(engine, target)
+
+
+def _taken(engine: Engine, target: Target) -> MemorySource:
     with engine.dump(target) as dump:
         return _read(engine, dump)
 

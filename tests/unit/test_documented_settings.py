@@ -110,3 +110,8 @@ def test_the_example_in_the_document_loads() -> None:
     names = ("BACKPROOF_KEY", "BACKPROOF_SIGNING_KEY", "SHOP_PASSWORD", "SHOP_ADMIN_PASSWORD", "AWS_ID", "AWS_SECRET")
     names += ("OPS_TOKEN", "PAGER_KEY", "PAGER_API_KEY")
     assert parse(example, dict.fromkeys(names, key), FLEET).plans.keys() == {"shop"}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_field_has_a_meaning(section: str) -> None:
+    assert set(SECTIONS[section].model_fields) == {name for name, said in meanings(SECTIONS[section]).items() if said}

@@ -427,15 +427,5 @@ def test_a_fleet_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: 
         load_file(tmp_path / "fleet.yaml", {})
 
 
-def test_every_field_of_every_spec_is_described() -> None:
-    from backproof.fleet import specs
-    from backproof.fleet.fields import Spec
-
-    for model in vars(specs).values():
-        if isinstance(model, type) and issubclass(model, Spec):
-            for name, field in model.model_fields.items():
-                assert field.description, f"{model.__name__}.{name}"
-
-
 def test_a_key_ring_may_hold_old_keys_alone() -> None:
     assert KeyRingSpec().aes256 is None

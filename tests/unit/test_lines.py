@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backproof.engines import lines
+from backproof import lines
 
 TEXTS = st.lists(st.sampled_from([b"(1)", b",\n", b");\n", b"\n", b";", b"\\n"]), max_size=40).map(b"".join)
 

@@ -20,10 +20,10 @@ import pymysql
 from pymysql.connections import Connection, OKPacketWrapper  # type: ignore[attr-defined]
 from pymysql.constants import COMMAND, CR
 
-from backproof.engines.lines import line_ends
 from backproof.engines.mysql.definition import Definition, Part
 from backproof.engines.mysql.pieces import HEADER, INSERT
 from backproof.engines.mysql.writing import BINARY_TYPES, TEXT_TYPES, opened
+from backproof.lines import line_ends
 from backproof.parallel.parts import AT_ONCE, drop
 
 PACKET_BYTES = 128 * 1024

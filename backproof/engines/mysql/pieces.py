@@ -14,12 +14,12 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from backproof.engines import PIECE_BYTES, Piece
-from backproof.engines.lines import Lines, look
 from backproof.engines.mysql import writing
 from backproof.engines.mysql.names import decode, spell
 from backproof.engines.mysql.shapes import NAME
 from backproof.engines.mysql.text import COMPLETE, entries
 from backproof.errors import Damaged, DumpFailed
+from backproof.lines import Lines, look
 
 _TABLE = b"\n--\n-- Dumping data for table "
 HEADER = re.compile(

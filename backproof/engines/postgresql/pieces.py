@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from backproof.engines import PIECE_BYTES, Piece
-from backproof.engines.lines import line_ends
 from backproof.engines.postgresql.lexer import Unfinished, statement, tokens
 from backproof.engines.postgresql.text import COMPLETE, LARGE_OBJECTS, decode
 from backproof.errors import DumpFailed
+from backproof.lines import line_ends
 
 _END = b"\n\\.\n"
 _COMMIT = b"\nCOMMIT;\n"
