@@ -15,7 +15,10 @@ _KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]
 
 
 class Spec(BaseModel):
-    """Immutable; an unknown key is an error; a message never repeats a value; field docstrings are descriptions."""
+    """Immutable; an unknown key is an error; a message never repeats a value.
+
+    What stands below a field is what docs/fleet.md says of it; a test holds them together.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 

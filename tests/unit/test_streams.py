@@ -8,7 +8,7 @@ import pytest
 
 from backproof.engines import Piece
 from backproof.errors import DumpFailed
-from backproof.operations.streams import interleave
+from backproof.operations.streams import _Waiting, interleave
 
 
 def piece(table: str, number: int) -> Piece:
@@ -82,3 +82,17 @@ def test_a_stream_that_rests_holds_up_no_other() -> None:
 def test_a_piece_longer_than_may_be_held_passes() -> None:
     long = Piece("data", "a", ("n",), 1, b"", bytes(100), b"")
     assert [len(item.body) for item in interleave([iter([long, long]), iter([long])], held_bytes=10)] == [100] * 3
+
+
+def test_a_stream_that_stands_still_has_its_turn_where_hardly_anything_waits_of_the_current_one() -> None:
+    waiting = _Waiting(2, 8)
+    waiting.put(0, piece("a", 0))
+    filling = threading.Thread(target=lambda: [waiting.put(1, piece("b", 0)) for _ in range(9)])
+    filling.start()
+    while not waiting._streams[1].full:
+        threading.Event().wait(0.01)
+    drawn = waiting.take()
+    waiting.stop()
+    filling.join()
+    assert drawn is not None
+    assert drawn.table == "b"
