@@ -120,7 +120,7 @@ def specs_below(kind: type[Spec]) -> Iterator[type[Spec]]:
 
 
 def test_every_field_of_every_spec_has_a_meaning() -> None:
-    found = list(specs_below(Spec))
+    found = [each for each in specs_below(Spec) if each.__module__.startswith("backproof.")]  # tests make some too
     assert set(SECTIONS.values()) <= set(found)
     for model in found:
         said = meanings(model)
