@@ -34,8 +34,8 @@ or is hidden and stays: whoever wants an object gone, and not out of sight, asks
 
 **Sweeping** removes what writers left that ended without a word, killed or without power: at once where the writer ran
 on this machine and is known to be dead; where it can't be looked up, once it began before a given moment. What a writer
-known to live is at is never touched, however old; nor is any finished object. What ``resume`` left is kept until it is
-older than the given moment.
+known to live is at is never touched, however old; nor is any finished object, but for those that probes of before that
+moment left. What ``resume`` left is kept until it is older than the given moment.
 
 **Memory** is bounded and independent of an object's size. **Threads**: every method may be called from several at once.
 """

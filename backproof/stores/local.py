@@ -20,7 +20,7 @@ from backproof.errors import Damaged, NotFound
 from backproof.stores import ByHand, Store, Stored, folders
 from backproof.stores.disk_errors import told
 from backproof.stores.keys import checked, checked_prefix, is_key
-from backproof.stores.probing import write_read_delete
+from backproof.stores.probing import remove_probes, write_read_delete
 from backproof.stores.read_back import CHUNK_BYTES
 from backproof.stores.resumable import Resumable
 from backproof.stores.unfinished import Unfinished, already_there, remove_abandoned
@@ -139,13 +139,17 @@ class LocalStore:
         write_read_delete(self)
 
     def sweep(self, before: datetime) -> Sequence[str]:
-        """Remove unfinished files whose writer is dead, or can't be looked up and began before a moment."""
+        """Remove unfinished files whose writer is dead, or can't be looked up and began before a moment.
+
+        Files of probes from before that moment go too.
+        """
         with told("sweep", self.location()), ExitStack() as opened:
-            return [
+            removed = [
                 f"unfinished file {self.location(path)}, {status.st_size} bytes"
                 for path, status, folder in self._walk(opened)
                 if remove_abandoned(_leaf(path), folder, before)
             ]
+        return [*removed, *remove_probes(self, before)]
 
     def free_bytes(self) -> int | None:
         """Room left for us on its disk."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_bytes, token_hex
 from typing import Any
+from unittest.mock import Mock
 
 import boto3
 import pytest
@@ -303,6 +304,25 @@ def test_a_probe_leaves_nothing(place: Place) -> None:
     place.store.probe()
     assert list(place.store.list()) == []
     assert place.unfinished() == []
+
+
+@real_servers
+def test_a_sweep_removes_what_a_killed_probe_left_and_nothing_that_looks_like_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ["probe-1", "probe-x/0123456789abcdef", "shop/probe-0123456789abcdef"]
+    for key in kept:
+        place.store.put(key, [b"x"])
+    with monkeypatch.context() as killed:
+        killed.setattr(type(place.store), "delete", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            place.store.probe()
+    assert len(list(place.store.list())) == len(kept) + 1
+    now = datetime.now(UTC)
+    assert list(place.store.sweep(now - timedelta(hours=1))) == []
+    (removed,) = place.store.sweep(now + timedelta(hours=1))
+    assert place.store.location("probe-") in removed
+    assert sorted(each.key for each in place.store.list()) == kept
 
 
 @real_servers  # moto says that every upload began in 2010

@@ -294,6 +294,17 @@ def test_of_tables_only_those_asked_for_and_there_before_count() -> None:
     ]
 
 
+def test_a_connection_that_is_lost_amidst_rows_may_be_a_row_that_is_too_long() -> None:
+    said = "mariadb-dump: Error 2013: Lost connection to server during query"
+    amidst = dumptool.failure("rows", 3, f"{said} when dumping table `t` at row: 9")
+    assert isinstance(amidst, ConnectionLost)
+    assert "max_allowed_packet" in amidst.remedy
+    elsewhere = dumptool.failure(
+        "the definitions", 2, 'mariadb-dump: Got error: 2013: "Lost connection" when connecting'
+    )
+    assert "max_allowed_packet" not in elsewhere.remedy
+
+
 def test_names_are_put_as_a_grant_and_an_account_take_them() -> None:
     assert pattern("my_shop%\\`x") == "`my\\_shop\\%\\\\``x`"
     assert account("ann@db.example") == "`ann`@`db.example`"

@@ -19,7 +19,8 @@ _QUERIES = {
     # row_format that a table has, while its option may be another. Folders are told.
     "table": "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, ROW_FORMAT, TABLE_COLLATION,"
     " if(TABLE_TYPE = 'SEQUENCE', '', trim(regexp_replace(concat(CREATE_OPTIONS, ' '),"
-    " concat('page_checksum=1 |(DATA|INDEX) DIRECTORY=''[^'']*'' ', if(ENGINE = 'Aria', '|row_format=[A-Z]+ ', '')),"
+    " concat('page_checksum=1 |(DATA|INDEX) DIRECTORY=''([^''\\\\\\\\]|\\\\\\\\.)*'' ',"
+    " if(ENGINE = 'Aria', '|row_format=[A-Z]+ ', '')),"
     " ''))), TABLE_COMMENT"
     " FROM information_schema.TABLES WHERE TABLE_SCHEMA = %s",
     "auto_increment": "SELECT TABLE_NAME, AUTO_INCREMENT FROM information_schema.TABLES"
@@ -31,7 +32,9 @@ _QUERIES = {
     "index": "SELECT concat(TABLE_NAME, '.', INDEX_NAME, '.', SEQ_IN_INDEX), NON_UNIQUE, COLUMN_NAME, COLLATION,"
     " SUB_PART, NULLABLE, INDEX_TYPE, INDEX_COMMENT, IGNORED FROM information_schema.STATISTICS"
     " WHERE TABLE_SCHEMA = %s",
-    "foreign key": "SELECT concat(TABLE_NAME, '.', CONSTRAINT_NAME), UNIQUE_CONSTRAINT_NAME, UPDATE_RULE, DELETE_RULE,"
+    # Which key of another schema's table it points at, the server knows while it has that table.
+    "foreign key": "SELECT concat(TABLE_NAME, '.', CONSTRAINT_NAME),"
+    " if(UNIQUE_CONSTRAINT_SCHEMA = CONSTRAINT_SCHEMA, UNIQUE_CONSTRAINT_NAME, ''), UPDATE_RULE, DELETE_RULE,"
     " REFERENCED_TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = %s",
     "key column": "SELECT concat_ws('.', TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION), COLUMN_NAME,"
     " REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE"

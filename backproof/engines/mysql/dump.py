@@ -16,7 +16,7 @@ from backproof.engines.mysql.inventory import not_carried
 from backproof.engines.mysql.locks import Method
 from backproof.engines.mysql.names import quote_ident, spell
 from backproof.engines.mysql.pieces import pieces
-from backproof.engines.mysql.places import in_folders, with_servers
+from backproof.engines.mysql.places import in_folders, with_parents_elsewhere, with_servers
 from backproof.engines.mysql.point import LOCK_SECONDS, WAIT, Point, consistent_point
 from backproof.engines.mysql.runs import Run
 from backproof.engines.mysql.text import entries, schema_comment, split_definitions
@@ -242,10 +242,13 @@ def _identify(point: Point, tool: binaries.Program, schema: bytes, as_text: Coll
 
 def _beyond(schema: bytes) -> Iterator[str]:
     """What definitions say of places outside of the schema, a sentence each."""
-    if keys := in_folders(entries(schema)):
+    found = list(entries(schema))
+    if keys := in_folders(found):
         yield f"These lie in folders of their own, and come back where a server keeps its tables: {listed(keys)}."
-    if keys := with_servers(entries(schema)):
+    if keys := with_servers(found):
         yield f"These name another server in CONNECTION and reach it from wherever they are restored: {listed(keys)}."
+    if keys := with_parents_elsewhere(found):
+        yield f"Foreign keys of these point at other schemas, which this backup does not hold: {listed(keys)}."
 
 
 def whole_entries(section: Section, text: bytes, opening: bytes, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:

@@ -70,6 +70,12 @@ _REMEDIES: dict[type[BackproofError], str] = {
     ConfigurationError: "Correct ssl_ca, ssl_verify_cert and the like among the database's options.",
 }
 
+_ROW = " at row: "
+_TOO_LONG = (
+    " If it stays so while the server runs, a row of this table is longer than a server sends at once:"
+    " `max_allowed_packet`, which is 1 GiB at most."
+)
+
 
 def definitions(program: Path, flavour: Flavour, options: Path, database: str, but: Sequence[str] = ()) -> list[str]:
     """The argument list for all definitions of a schema, but those of some tables or views."""
@@ -191,7 +197,8 @@ def failure(what: str, returncode: int, stderr: str) -> BackproofError:
         named = f" ({next(filter(None, table.groups()))})" if table else ""
         return Busy(f"a table changed or went while {what} were dumped{named}: {_told(reason)}", _REMEDIES[Busy])
     kind = _kind(reason)
-    return kind(f"the dump tool failed to dump {what}: {_told(reason)}", _REMEDIES.get(kind, _by_hand(reason)))
+    remedy = _REMEDIES.get(kind, _by_hand(reason)) + (_TOO_LONG if kind is ConnectionLost and _ROW in reason else "")
+    return kind(f"the dump tool failed to dump {what}: {_told(reason)}", remedy)
 
 
 def _kind(reason: str) -> type[BackproofError]:

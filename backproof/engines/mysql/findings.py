@@ -80,6 +80,7 @@ def _checks(asked: Asked) -> Iterator[Finding]:
         sight.one_moment,
         _without_transactions,
         _versioned,
+        _parents_elsewhere,
         _events,
         sight.accounts,
         _packet,
@@ -120,6 +121,22 @@ def _versioned(asked: Asked) -> Iterator[Finding]:
     if names:
         found = f"{listed(names)}: a dump holds the current rows, not their history"
         yield warning("system-versioned tables", found, "Keep the history by a physical backup, if it matters.")
+
+
+def _parents_elsewhere(asked: Asked) -> Iterator[Finding]:
+    found = rows(
+        asked.connection,
+        "SELECT DISTINCT TABLE_NAME, REFERENCED_TABLE_SCHEMA FROM information_schema.KEY_COLUMN_USAGE"
+        " WHERE TABLE_SCHEMA = %s AND REFERENCED_TABLE_SCHEMA <> TABLE_SCHEMA ORDER BY 1, 2",
+        [asked.target.database],
+    )
+    if found:
+        pairs = listed([f"{spell(table)} to {spell(schema)}" for table, schema in found])
+        yield warning(
+            "foreign keys",
+            f"{pairs}: a backup of this schema does not hold what these point at",
+            "Back up the other schema too, and restore it beside this one.",
+        )
 
 
 def _events(asked: Asked) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from backproof.engines.mysql.definition import Definition, Part
+from backproof.engines.mysql.definition import Definition, Part, divided
 
 _COUNTER = re.compile(rb"\A(\) ENGINE=ARCHIVE\b[^\n]*?) AUTO_INCREMENT=[0-9]+")
 _SECONDARY = ("unique", "key", "spatial", "fulltext")
@@ -52,6 +52,21 @@ def is_whole(definition: Definition) -> bool:
         or any(key.words[-2:] == (b"USING", b"HASH") for key in unique)
         or (stored and any(b"ON" in link.words for link in definition.of("foreign key")))
     )
+
+
+def with_unique_keys_sorted(create: bytes) -> bytes:
+    """A CREATE TABLE with its unique keys in the order in which a server that carries it out shows them.
+
+    They have another one where a column became NOT NULL when a primary key was added, after the other keys.
+    """
+    definition = divided(create)
+    unique = definition.of("unique")
+    order = sorted(unique, key=lambda key: _sort(key, definition))
+    if order == unique:
+        return create
+    coming = iter(order)
+    parts = tuple(next(coming) if part.kind == "unique" else part for part in definition.parts)
+    return replace(definition, parts=parts).without(())
 
 
 def _sort(key: Part, definition: Definition) -> tuple[bool, bool]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 
+from backproof.subprocesses.gathering import GatheringPipe
+
 NUDGE_SECONDS = 15.0
 """How long nobody may have read."""
 
@@ -26,6 +28,7 @@ class PatientPipe:
 
     def __init__(self, pipe: BufferedReader) -> None:
         self._pipe = pipe
+        self._gathering = GatheringPipe(pipe)
         self._held = bytearray()
         self._lock = threading.Lock()
         self._read_at = time.monotonic()
@@ -36,7 +39,7 @@ class PatientPipe:
             first = self._held[: len(buffer)]
             buffer[: len(first)] = first
             del self._held[: len(first)]
-            rest = self._pipe.readinto(buffer[len(first) :]) if len(first) < len(buffer) else 0
+            rest = self._gathering.readinto(buffer[len(first) :]) if len(first) < len(buffer) else 0
             self._read_at = time.monotonic()
         return len(first) + rest
 

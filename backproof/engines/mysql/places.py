@@ -8,6 +8,7 @@ reaches it from wherever it is restored.
 from collections.abc import Iterable, Iterator
 
 from backproof.engines import Entry
+from backproof.engines.mysql.definition import divided
 from backproof.engines.mysql.lexer import DEFAULT, Mode, statements, tokens
 
 Span = tuple[int, int]
@@ -30,6 +31,18 @@ def in_folders(entries: Iterable[Entry]) -> list[str]:
 def with_servers(entries: Iterable[Entry]) -> list[str]:
     """The keys of entries whose tables name another server."""
     return _saying(entries, b"CONNECTION")
+
+
+def with_parents_elsewhere(entries: Iterable[Entry]) -> list[str]:
+    """The keys of entries whose tables have foreign keys to tables of other schemas."""
+    return [
+        entry.key
+        for entry in entries
+        if entry.kind == "TABLE" and b"REFERENCES" in entry.text
+        for each in statements(entry.text)
+        if each.sql.startswith(b"CREATE TABLE")
+        if any(schema for link in divided(each.sql).of("foreign key") for schema, _ in [link.referenced])
+    ]
 
 
 def _saying(entries: Iterable[Entry], word: bytes) -> list[str]:

@@ -6,10 +6,11 @@ in a comment line of ours that every piece of definitions holds, since definitio
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from backproof.engines import Entry
+from backproof.engines.mysql.keys import with_unique_keys_sorted
 from backproof.engines.mysql.lexer import Statement, statements, tokens
 from backproof.engines.mysql.names import CODECS, spell
 from backproof.engines.mysql.places import without_folders
@@ -94,15 +95,27 @@ def entries(text: bytes) -> Iterator[Entry]:
 
 
 def canonical(entry: Entry) -> bytes:
-    """An entry as it is compared: its statements, without comments between them, and without its schema's own name."""
+    """An entry as it is compared: its statements, without comments between them, and without its schema's own name.
+
+    Unique keys come in the order in which a server that creates the table puts them.
+    """
     schema = schema_of(entry.settings)
     own = _OWN if entry.kind == "VIEW" else b"``"
-    texts = (
+    texts: Iterable[bytes] = (
         requalified_statement(sql, each.mode, schema[0], own, schema[1]) if schema else sql
         for each in own_statements(entry)
         for sql in [without_folders(each.sql, each.mode) if entry.kind in SCHEMA_KINDS else each.sql]
     )
-    return b"\n".join(map(_view, texts) if entry.kind == "VIEW" else texts)
+    if entry.kind == "VIEW":
+        texts = map(_view, texts)
+    elif entry.kind == "TABLE":
+        texts = map(_table, texts)
+    return b"\n".join(texts)
+
+
+def _table(sql: bytes) -> bytes:
+    create = sql.startswith(b"CREATE TABLE ") and sql.count(b"\n  UNIQUE KEY ") > 1
+    return with_unique_keys_sorted(sql) if create else sql
 
 
 _OWN = b"`\0`"

@@ -25,6 +25,7 @@ from backproof.engines.postgresql.text import COMPLETE, entries
 from backproof.errors import BackproofError, Busy, DumpFailed, MissingTool
 from backproof.parallel.runs import FirstError, last_after
 from backproof.records import Database, Inventory, Section, Target
+from backproof.subprocesses.gathering import GatheringPipe
 
 _START_SECONDS = 20.0
 """How long each pg_dump may wait for its locks. We hold the same ones, so it waits only for one who waits for us."""
@@ -62,7 +63,7 @@ class PostgresDump:
 
     def _stream(self, running: subprocesses.Running) -> Iterator[Piece]:
         try:
-            yield from last_after(pieces(running.stdout), partial(self._ended_well, running))
+            yield from last_after(pieces(GatheringPipe(running.stdout)), partial(self._ended_well, running))
         except BackproofError as error:
             first = self._first.of(_reason(running, error) if isinstance(error, DumpFailed) else error)
             # A count that runs elsewhere is of no use now, and would keep the failed backup waiting.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from backproof.stores import ByHand, Store, Stored
 from backproof.stores.keys import checked, checked_prefix
-from backproof.stores.probing import write_read_delete
+from backproof.stores.probing import remove_probes, write_read_delete
 
 if TYPE_CHECKING:
     from backproof.stores.s3.bucket import Bucket
@@ -145,8 +145,11 @@ class S3Store:
         write_read_delete(self)
 
     def sweep(self, before: datetime) -> Sequence[str]:
-        """Abort unfinished uploads below our prefix of dead writers, and of unknown ones that began before a moment."""
-        return self._bucket.sweep(before)
+        """Abort unfinished uploads below our prefix of dead writers, and of unknown ones that began before a moment.
+
+        Objects of probes from before that moment go too.
+        """
+        return [*self._bucket.sweep(before), *remove_probes(self, before)]
 
     def free_bytes(self) -> int | None:
         """S3 has no such limit."""
