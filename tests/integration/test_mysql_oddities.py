@@ -138,6 +138,31 @@ def test_a_primary_key_that_came_after_unique_ones_is_no_difference(
         assert {line.strip(" ,") for line in made.splitlines()} == {line.strip(" ,") for line in shown.splitlines()}
 
 
+def test_dates_and_times_as_mariadb_5_3_wrote_them_come_back_in_the_format_of_today(
+    mariadb: Target, scratch: Target, fresh_schema: FreshSchema
+) -> None:
+    live = fresh_schema(mariadb)
+    old = "/* mariadb-5.3 */"
+    execute(live, "SET GLOBAL mysql56_temporal_format = OFF")
+    try:
+        execute(
+            live,
+            f"CREATE TABLE t (a datetime, b timestamp(3), c time(2), e int COMMENT '{old}', `{old}` int);"
+            " CREATE TABLE dated (d date)".split(";"),
+        )
+    finally:
+        execute(live, "SET GLOBAL mysql56_temporal_format = ON")
+    execute(live, "INSERT INTO t VALUES ('2020-01-02 03:04:05', '2021-01-02 03:04:05.678', '-01:02:03.45', 1, 2)")
+    assert execute(live, "SHOW CREATE TABLE t")[0][1].count(old) == 5
+    [sentence] = said(live, "MariaDB 5.3")
+    assert sentence.endswith(": TABLE t.")
+    with round_trip(ENGINE, live, scratch.to("elsewhere")) as returned:
+        assert returned.differences == ()
+        assert execute(returned.target, "SHOW CREATE TABLE t")[0][1].count(old) == 2
+        stored, came = (execute(each, "SELECT a, c, e FROM t") for each in (live, returned.target))
+        assert stored == came
+
+
 def test_days_that_the_calendar_lacks_come_back(mariadb: Target, scratch: Target, fresh_schema: FreshSchema) -> None:
     live = fresh_schema(mariadb)
     execute(

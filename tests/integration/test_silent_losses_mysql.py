@@ -94,6 +94,29 @@ def test_characters_that_a_dump_of_another_character_set_turns_into_question_mar
         ENGINE.drop(live.to(into))
 
 
+def test_numbers_of_more_digits_than_a_statement_can_say(
+    mariadb: Target, fresh_schema: FreshSchema, tmp_path: Path
+) -> None:
+    live = fresh_schema(mariadb, "CREATE TABLE t (id int PRIMARY KEY, a double(200,0))")
+    execute(live, "INSERT INTO t VALUES (1, 1e199)")
+    copy = fresh_schema(mariadb)
+    assert stock.mariadb(copy, tmp_path, dumped(live, tmp_path)).returncode == 0
+    assert execute(copy, "SELECT a FROM t") == [(1e65,)]
+    fleet = fleet_of(live, tmp_path, engine="mysql")
+    manifest = seal(fleet, PLAN, "manual").manifest
+    restore(fleet, PLAN, manifest.id, into := f"{live.database}_restored")
+    try:
+        assert execute(live.to(into), "SELECT a FROM t") == [(1e199,)]
+    finally:
+        ENGINE.drop(live.to(into))
+    assert prove(fleet, PLAN, manifest.id, "near").verdict == "passed"
+    # Rows of other engines come by statements.
+    execute(live, "ALTER TABLE t ENGINE = MyISAM")
+    proof = prove(fleet, PLAN, seal(fleet, PLAN, "manual").manifest.id, "near")
+    assert proof.verdict == "failed"
+    assert "TABLE DATA t" in proof.reason
+
+
 def test_rows_that_come_without_what_opens_a_dump(mariadb: Target, fresh_schema: FreshSchema, tmp_path: Path) -> None:
     """Fed over a second connection: number 0 becomes another, moments move with the time zone."""
     live = fresh_schema(mariadb, "CREATE TABLE t (id int AUTO_INCREMENT PRIMARY KEY, at timestamp NULL)")

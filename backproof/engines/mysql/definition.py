@@ -24,6 +24,9 @@ _CONSTRAINTS = {
 }
 
 
+_OLD_FORMAT = b"/* mariadb-5.3 */"
+
+
 @dataclass(frozen=True)
 class Part:
     """A column, key or constraint."""
@@ -150,6 +153,21 @@ def divided(create: bytes) -> Definition:
         elif opened >= 0 and kind not in {"comment", "open", "close"}:
             gathered.append((kind, create[at:end]))
     raise Damaged("the definition of a table in the archive is cut", "Restore from another copy of this backup.")
+
+
+def without_old_formats(create: bytes) -> bytes:
+    """A CREATE TABLE without what it says of dates and times that lie as MariaDB 5.3 wrote them.
+
+    A server shows it of tables that it has since then. What it makes anew is in today's format, with the same values.
+    """
+    if _OLD_FORMAT not in create:
+        return create
+    found = (begin for kind, begin, end in tokens(create) if kind == "comment" and create[begin:end] == _OLD_FORMAT)
+    kept, position = [], 0
+    for begin in found:
+        kept.append(create[position:begin].removesuffix(b" "))
+        position = begin + len(_OLD_FORMAT)
+    return b"".join([*kept, create[position:]])
 
 
 def _options(create: bytes, start: int) -> tuple[bytes, ...]:

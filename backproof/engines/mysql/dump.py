@@ -11,6 +11,7 @@ from pathlib import Path
 
 from backproof.engines import PIECE_BYTES, Piece
 from backproof.engines.mysql import binaries, characters, dumptool, events, privileges, runs
+from backproof.engines.mysql.definition import without_old_formats
 from backproof.engines.mysql.globals import on_what_is_there, read_globals, read_server_facts, read_settings
 from backproof.engines.mysql.inventory import not_carried
 from backproof.engines.mysql.locks import Method
@@ -247,6 +248,8 @@ def _beyond(schema: bytes) -> Iterator[str]:
         yield f"These lie in folders of their own, and come back where a server keeps its tables: {listed(keys)}."
     if keys := with_servers(found):
         yield f"These name another server in CONNECTION and reach it from wherever they are restored: {listed(keys)}."
+    if keys := [each.key for each in found if each.kind == "TABLE" and without_old_formats(each.text) != each.text]:
+        yield f"Dates and times in the format of MariaDB 5.3 come back in that of today, the same: {listed(keys)}."
     if keys := with_parents_elsewhere(found):
         yield f"Foreign keys of these point at other schemas, which this backup does not hold: {listed(keys)}."
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from backproof.engines import Entry
+from backproof.engines.mysql.definition import without_old_formats
 from backproof.engines.mysql.keys import with_unique_keys_sorted
 from backproof.engines.mysql.lexer import Statement, statements, tokens
 from backproof.engines.mysql.names import CODECS, spell
@@ -97,7 +98,8 @@ def entries(text: bytes) -> Iterator[Entry]:
 def canonical(entry: Entry) -> bytes:
     """An entry as it is compared: its statements, without comments between them, and without its schema's own name.
 
-    Unique keys come in the order in which a server that creates the table puts them.
+    Unique keys come in the order in which a server that creates the table puts them, and nothing is said of the format
+    in which it keeps dates and times.
     """
     schema = schema_of(entry.settings)
     own = _OWN if entry.kind == "VIEW" else b"``"
@@ -114,8 +116,10 @@ def canonical(entry: Entry) -> bytes:
 
 
 def _table(sql: bytes) -> bytes:
-    create = sql.startswith(b"CREATE TABLE ") and sql.count(b"\n  UNIQUE KEY ") > 1
-    return with_unique_keys_sorted(sql) if create else sql
+    if not sql.startswith(b"CREATE TABLE "):
+        return sql
+    sql = without_old_formats(sql)
+    return with_unique_keys_sorted(sql) if sql.count(b"\n  UNIQUE KEY ") > 1 else sql
 
 
 _OWN = b"`\0`"
