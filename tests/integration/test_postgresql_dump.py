@@ -424,7 +424,8 @@ def test_two_runs_of_one_plan_exclude_each_other_and_a_dead_one_does_not(
         query = (
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s AND datname = %s"
         )
-        assert execute(postgres, query, ("backproof lock shop", target.database)) == [(True,)]
+        # The session that was refused may not have ended yet.
+        assert (True,) in execute(postgres, query, ("backproof lock shop", target.database))
         with lock(target, "shop"):
             pass
 
