@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backproof.engines.mysql.definition import divided
-from backproof.engines.mysql.keys import deferred, is_whole, parents, uncounted
+from backproof.engines.mysql.keys import deferred, is_whole, parents, uncounted, with_unique_keys_sorted
 from backproof.engines.mysql.names import quote_ident
 from backproof.errors import Damaged
 
@@ -120,6 +120,18 @@ def test_what_an_alter_table_would_change_is_created_whole(create: bytes) -> Non
     assert is_whole(divided(create))
     later = deferred(divided(create))
     assert (later.create, later.keys, later.links) == (create, (), None)
+
+
+def test_unique_keys_are_compared_in_the_order_in_which_a_server_makes_them() -> None:
+    nullable, certain, plain = b"UNIQUE KEY `n` (`b`)", b"UNIQUE KEY `u` (`a`)", b"KEY `k` (`a`)"
+    assert with_unique_keys_sorted(table(PRIMARY, nullable, certain, plain)) == table(PRIMARY, certain, nullable, plain)
+    for unchanged in (
+        table(PRIMARY, certain, nullable, plain),
+        table(PRIMARY, nullable, b"UNIQUE KEY `m` (`b`)"),
+        # What a server keeps as it is written was pinned so by backups that were proven before.
+        table(PRIMARY, nullable, certain, b"UNIQUE KEY `h` (`c`) USING HASH"),
+    ):
+        assert with_unique_keys_sorted(unchanged) == unchanged
 
 
 def test_what_a_whole_table_points_at_keeps_its_keys() -> None:

@@ -242,7 +242,7 @@ def _identify(point: Point, tool: binaries.Program, schema: bytes, as_text: Coll
 
 
 def _beyond(schema: bytes) -> Iterator[str]:
-    """What definitions say of places outside of the schema, a sentence each."""
+    """What definitions say that comes back otherwise, or reaches beyond the schema, a sentence each."""
     found = list(entries(schema))
     if keys := in_folders(found):
         yield f"These lie in folders of their own, and come back where a server keeps its tables: {listed(keys)}."

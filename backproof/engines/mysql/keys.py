@@ -49,7 +49,7 @@ def is_whole(definition: Definition) -> bool:
     stored = any(b"STORED" in column.words for column in definition.of("column"))
     return (
         order != sorted(order)
-        or any(key.words[-2:] == (b"USING", b"HASH") for key in unique)
+        or any(_is_hash(key) for key in unique)
         or (stored and any(b"ON" in link.words for link in definition.of("foreign key")))
     )
 
@@ -57,16 +57,23 @@ def is_whole(definition: Definition) -> bool:
 def with_unique_keys_sorted(create: bytes) -> bytes:
     """A CREATE TABLE with its unique keys in the order in which a server that carries it out shows them.
 
-    They have another one where a column became NOT NULL when a primary key was added, after the other keys.
+    They have another one where a column became NOT NULL when a primary key was added, after the other keys. Where one
+    is a hash, the server keeps the order that is written.
     """
     definition = divided(create)
     unique = definition.of("unique")
+    if any(_is_hash(key) for key in unique):
+        return create
     order = sorted(unique, key=lambda key: _sort(key, definition))
     if order == unique:
         return create
     coming = iter(order)
     parts = tuple(next(coming) if part.kind == "unique" else part for part in definition.parts)
     return replace(definition, parts=parts).without(())
+
+
+def _is_hash(key: Part) -> bool:
+    return key.words[-2:] == (b"USING", b"HASH")
 
 
 def _sort(key: Part, definition: Definition) -> tuple[bool, bool]:
