@@ -1,41 +1,26 @@
 """The flow ``recovery``: put a backup in the place of a plan's live database, once somebody has approved it."""
 
-from typing import Literal
-
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.exceptions import FlowPauseTimeout
-from prefect.flow_runs import pause_flow_run
-from prefect.input import RunInput
 from prefect.states import Cancelled, Completed, Failed
-from pydantic import Field
 
 from backproof.errors import ConfigurationError
 from backproof.recovery.context import Mode
 from backproof.recovery.report import RecoveryReport
 from backproof.recovery.report import publish as published
 from backproof.recovery.run import carry_out
+from flows.approval import approval
 from flows.fields import Accepted, AcceptOrphans, BackupId, Before, HowTo, OnlyTables, PlanName, Reason
 from flows.naming import run_name, tag
 from flows.recovery_summary import proposal_summary, recovery_summary
 from tasks import words
 from tasks.publish import publish
-from tasks.recover import Proposed, as_task, opened, proposed
+from tasks.recover import as_task, opened, proposed
 from tasks.stopping import stopping_cleanly
 
 RECOVERED = "backproof.recovery.ended"
 MISSED = "ObjectiveMissed"
 """The name of the state in which a recovery ends that succeeded, later than promised."""
-APPROVAL_SECONDS = 3600
-"""So long somebody may take to approve; afterwards the run ends, and nothing was touched."""
-
-
-class Approval(RunInput):
-    """Who agrees that the live database is replaced."""
-
-    database: str = Field(title="Name of the database that is replaced", description="Type it, to be sure.")
-    approve: Literal["no", "yes"] = Field(title="Replace it?")
-    approved_by: str = Field(title="Who you are", min_length=1)
 
 
 @flow(name="recovery", flow_run_name=run_name, persist_result=False, retries=0)
@@ -75,10 +60,10 @@ def recovery(
         how = _way(mode, accept, tables, accept_orphans)
         found = proposed.submit(plan, backup, before, how, tuple(tables)).result()
         publish.submit(f"{plan}-recovery", proposal_summary(found), "waits for approval", None, plan, {}).wait()
-        approval = _approval(found)
-        if isinstance(approval, str):
-            return Cancelled(message=f"{approval} Nothing was touched.")
-        under_way = opened(found, reason, approval.approved_by, tuple(accept), accept_orphans)
+        approved = approval(found)
+        if isinstance(approved, str):
+            return Cancelled(message=f"{approved} Nothing was touched.")
+        under_way = opened(found, reason, approved.approved_by, tuple(accept), accept_orphans)
         outcome = carry_out(under_way, as_task)
         made, problems = published(under_way)
         facts = {"plan": plan, "recovery": made.recovery, "result": outcome.result}
@@ -111,17 +96,3 @@ def _way(mode: Mode, accept: list[str], tables: list[str], accept_orphans: bool)
             "some tables are replaced in a way of their own", "Leave How and Accept as they are, or name no tables."
         )
     return "tables" if tables else mode
-
-
-def _approval(found: Proposed) -> Approval | str:
-    """Who approved, or why nobody has."""
-    form = Approval.with_initial_data(description=proposal_summary(found))
-    try:
-        given = pause_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS)
-    except FlowPauseTimeout:
-        return f"Nobody approved within {APPROVAL_SECONDS // 60} minutes."
-    if given.approve != "yes":
-        return f"{given.approved_by} refused it."
-    if given.database.strip() != found.database:
-        return f"{given.approved_by} typed another name than {found.database}."
-    return Approval(database=given.database, approve=given.approve, approved_by=given.approved_by)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.orchestration._flow_runs.client import FlowRunClient as SyncFlowRunClient
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterKey,
@@ -84,6 +85,24 @@ def test_an_approved_recovery_is_carried_out_step_by_step(live: Live) -> None:
         shown = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[f"{PLAN}-recovery"])))
     assert {"swap", "restore beside the live database", "seal a safety backup"} <= {task.name for task in tasks}
     assert any("is recovered" in str(each.data) for each in shown)
+
+
+def test_the_form_is_there_though_the_server_s_answer_was_lost_and_it_was_sent_again(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create, sent = SyncFlowRunClient.create_flow_run_input, []
+
+    def twice(client: SyncFlowRunClient, flow_run_id: UUID, key: str, *rest: Any, **more: Any) -> None:
+        sent.append(key)
+        create(client, flow_run_id, key, *rest, **more)
+        create(client, flow_run_id, key, *rest, **more)
+
+    monkeypatch.setattr(SyncFlowRunClient, "create_flow_run_input", twice)
+    answer = {"approve": "no", "database": live.target.database, "approved_by": "somebody"}
+    with ThreadPoolExecutor(1) as pool:
+        _, state = _answered(pool, answer)
+    assert (state.name, "somebody refused it" in state.message) == ("Cancelled", True)
+    assert [key.rpartition("-")[2] for key in sent] == ["schema", "description"]
 
 
 @pytest.mark.parametrize(

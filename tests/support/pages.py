@@ -328,13 +328,21 @@ class Ui:
 
     def _until(self, done: Callable[[], T], what: str) -> T:
         """What it gives once that is true; what can't be clicked this time may be the next."""
+        failed: list[str] = []
 
         def is_done() -> T | None:
-            with suppress(TimeoutError):
+            try:
                 return done()
-            return None
+            except TimeoutError as error:
+                failed.append(str(error))
+                return None
 
-        given: T = eventually(is_done, ARRIVAL_SECONDS, f"{what}, at {self.page.url}")
+        try:
+            given: T = eventually(is_done, ARRIVAL_SECONDS, what)
+        except AssertionError as error:
+            error.add_note(f"{len(failed)} times in vain, at last: {'; '.join(failed[-1:]) or 'all clicks told'}")
+            error.add_note(f"The page, at {self.page.url}:\n{self.page.locator('body').inner_text()}")
+            raise
         return given
 
     def _be_quiet(self) -> None:
