@@ -6,8 +6,7 @@ large database does. One measure in five may be far off.
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from backproof.arrays import NDArray, np
 
 Numbers = NDArray[np.float64]
 

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-import numpy as np
-
 from backproof import fitting
+from backproof.arrays import np
 from backproof.fitting import Curve, Line, Numbers
 from backproof.measures import Expected, Forecast, Measure
 

@@ -4,15 +4,14 @@
 backups too: a key costs a microsecond here. What a name says of a proof is only a hint where to look.
 """
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
+from backproof.garbage import no_garbage
 from backproof.naming import ENCRYPTED, MANIFEST, PIN, PLAIN, REMOVAL, Name, parse, parse_stem
 from backproof.records import Kind
 from backproof.stores import Store, Stored
@@ -141,19 +140,6 @@ def _listed(
         return skew(store), list(store.list(f"{plan}/"))
     except BackproofError as error:
         return error
-
-
-@contextmanager
-def no_garbage() -> Iterator[None]:
-    """Around work that makes a great many small objects and no cycle of them: to look for cycles doubles its time."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _put_together(store: str, objects: list[Stored], known: dict[str, Held | None]) -> None:

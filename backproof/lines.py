@@ -45,7 +45,7 @@ def _by_search(text: bytes | bytearray, begin: int, end: int) -> Lines:
 
 
 def _by_blocks(text: bytes | bytearray, begin: int, end: int) -> Lines:
-    import numpy as np
+    from backproof.arrays import np
 
     whole = np.frombuffer(text, np.uint8, end - begin, begin)
     ended = closed = 0
@@ -68,7 +68,7 @@ def line_ends(text: bytes, begin: int, end: int) -> int:
     """How many there are in ``text[begin:end]``."""
     if len(text) < _MUCH_BYTES:
         return text.count(b"\n", begin, end)
-    import numpy as np
+    from backproof.arrays import np
 
     whole = np.frombuffer(text, np.uint8, end - begin, begin)
     blocks = (whole[at : at + _BLOCK_BYTES] for at in range(0, len(whole), _BLOCK_BYTES))

@@ -7,12 +7,16 @@ import os
 import sys
 from pathlib import Path
 
-from backproof import catalog
-from backproof.fleet import Fleet, load
-from backproof.operations.copy import copy
-from backproof.operations.prove import prove
-from backproof.operations.restore import restore
-from backproof.operations.seal import seal
+from backproof.garbage import look_seldom
+
+look_seldom()  # as the command does, before all that is loaded now
+
+from backproof import catalog  # noqa: E402
+from backproof.fleet import Fleet, load  # noqa: E402
+from backproof.operations.copy import copy  # noqa: E402
+from backproof.operations.prove import prove  # noqa: E402
+from backproof.operations.restore import restore  # noqa: E402
+from backproof.operations.seal import seal  # noqa: E402
 
 
 def main() -> None:

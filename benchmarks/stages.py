@@ -4,6 +4,7 @@ Measured within the process that seals, as CPU time of the thread that does it, 
 are; what no stage accounts for is the rest. The dump tool's share is that of its processes.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -11,18 +12,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from backproof.archive import members, message, tables, writer
-from backproof.engines.mysql import dump as mysql
-from backproof.engines.postgresql import dump as postgresql
-from backproof.fleet import Fleet, load
-from backproof.operations.seal import seal
-from backproof.stores.unfinished import Unfinished
+from backproof.garbage import look_seldom
+
+look_seldom()  # as the command does, before all that is loaded now
+
+from backproof.archive import members, message, tables, writer  # noqa: E402
+from backproof.fleet import Fleet, load  # noqa: E402
+from backproof.operations.seal import seal  # noqa: E402
+from backproof.stores.unfinished import Unfinished  # noqa: E402
 
 STAGES = ("start", "read and cut", "digest rows", "compress", "digest members", "encrypt", "write and confirm")
 
@@ -78,19 +80,27 @@ def measure(fleet: Fleet, plan: str) -> dict[str, float]:
         CPU seconds by stage, ``rest`` and ``dump tool`` among them; ``total`` is our own process; ``plain_bytes``.
     """
     stages = Stages()
-    stages.seconds["start"] = time.process_time()
+    module = importlib.import_module(f"{type(fleet.engine(plan)).__module__}.dump")
+    stages.seconds["start"] = begun = time.process_time()
+    from unittest import mock  # it is no part of a seal
+
+    own = time.process_time() - begun
     places: list[tuple[Any, str, str]] = [
         (tables.TableDigests, "add", "digest rows"),
         (members, "compress", "compress"),
+        (writer, "pack", "digest members"),
         (message.Cipher, "seal", "encrypt"),
         (Unfinished, "write", "write and confirm"),
         (Unfinished, "confirm", "write and confirm"),
     ]
-    with contextmanager(_patched)(stages, places):
+    with ExitStack() as patched:
+        for where, name, stage in places:
+            patched.enter_context(mock.patch.object(where, name, stages.timed(stage, getattr(where, name))))
+        patched.enter_context(mock.patch.object(module, "pieces", stages.drawn("read and cut", module.pieces)))
         manifest = seal(fleet, plan, "manual").manifest
     seconds = stages.seconds
     seconds["digest members"] -= seconds["compress"]  # which is within
-    total = time.process_time()
+    total = time.process_time() - own
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         **seconds,
@@ -99,24 +109,6 @@ def measure(fleet: Fleet, plan: str) -> dict[str, float]:
         "dump tool": children.ru_utime + children.ru_stime,
         "plain_bytes": manifest.plain_bytes,
     }
-
-
-def _patched(stages: Stages, places: list[tuple[Any, str, str]]) -> Iterator[None]:
-    patches = [
-        mock.patch.object(where, name, stages.timed(stage, getattr(where, name))) for where, name, stage in places
-    ]
-    patches += [
-        mock.patch.object(writer, "pack", stages.timed("digest members", writer.pack)),
-        mock.patch.object(mysql, "pieces", stages.drawn("read and cut", mysql.pieces)),
-        mock.patch.object(postgresql, "pieces", stages.drawn("read and cut", postgresql.pieces)),
-    ]
-    for patch in patches:
-        patch.start()
-    try:
-        yield
-    finally:
-        for patch in patches:
-            patch.stop()
 
 
 if __name__ == "__main__":

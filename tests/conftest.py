@@ -1,5 +1,6 @@
 """Fixtures of every room, found by pytest; a file a room in tests/support."""
 
+import gc
 import os
 import signal
 
@@ -73,3 +74,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_header() -> list[str]:
     """Nothing is left out in silence."""
     return [f"left out, since only root can mount a small disk: tests/{name}" for name in collect_ignore]
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded by now stays: looking through it for garbage again and again takes time."""
+    gc.collect()
+    gc.freeze()

@@ -13,7 +13,8 @@ from typing import TypeVar
 from backproof import catalog, retention
 from backproof.errors import BackproofError
 from backproof.fleet import Fleet
-from backproof.holdings import Held, Holdings, holdings, no_garbage
+from backproof.garbage import no_garbage
+from backproof.holdings import Held, Holdings, holdings
 from backproof.naming import PIN
 from backproof.operations.clock import Now, utc_now
 from backproof.operations.removing import Removed, mark, marked, remove, unmark

@@ -4,6 +4,10 @@
 way out when Prefect is down.
 """
 
-from deployments.cli.root import main
+from backproof.garbage import look_seldom
+
+look_seldom()  # before all that is loaded now
+
+from deployments.cli.root import main  # noqa: E402
 
 __all__ = ["main"]

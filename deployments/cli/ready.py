@@ -50,7 +50,7 @@ def _document(found: "Readiness", before: datetime | None, now: datetime) -> dic
         "backup": backup.id if backup else None,
         "taken_at": _utc(backup.taken_at) if backup else None,
         "loses_seconds": max(0, round((now - backup.taken_at).total_seconds())) if backup else None,
-        "expected_seconds": round(found.expected.total_seconds(), 1) if found.expected else None,
+        "expected_seconds": round(found.expected.total_seconds(), 3) if found.expected else None,
         "objective_seconds": round(found.objective.total_seconds()) if found.objective else None,
         "findings": [finding.model_dump(mode="json") for finding in found.findings],
         "passed_over": list(found.passed_over),

@@ -27,7 +27,7 @@ def proposal_document(proposal: "Proposal") -> dict[str, object]:
         "lost": proposal.lost,
         "unseen": proposal.unseen,
         "loses_seconds": round(proposal.loses.total_seconds()),
-        "expected_seconds": round(proposal.expected.total_seconds(), 1) if proposal.expected else None,
+        "expected_seconds": round(proposal.expected.total_seconds(), 3) if proposal.expected else None,
         "plain_bytes": proposal.manifest.plain_bytes,
         "lacking": [each.model_dump(mode="json") for each in proposal.lacking],
         "obstacles": [each.model_dump(mode="json") for each in proposal.obstacles],

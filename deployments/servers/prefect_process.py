@@ -6,6 +6,7 @@ ends by itself: when nobody has used it for a while (``--in-use``), or when whoe
 
 import argparse
 import fcntl
+import importlib
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from backproof.garbage import loading
 from deployments.servers import time_zones
 from deployments.servers.processes import is_running
 
@@ -85,7 +87,10 @@ def main() -> None:
         threading.Thread(target=end_when, args=(over, remove), daemon=True).start()
 
     time_zones.remember()
-    import uvicorn  # after the watch began: the import that follows takes seconds
+    with loading():  # after the watch began: it takes seconds
+        import uvicorn
+
+        importlib.import_module("prefect.server.api.server")
 
     config = uvicorn.Config(
         "prefect.server.api.server:create_app",

@@ -20,7 +20,7 @@ class DirectJobConfiguration(ProcessJobConfiguration):
     def prepare_for_flow_run(self, *args: Any, **fields: Any) -> None:
         """As Prefect's; a command that the work pool or the run names stays."""
         if self.command is None:
-            self.command = shlex.join([sys.executable, "-m", "prefect.engine"])
+            self.command = shlex.join([sys.executable, "-m", "deployments.servers.engine_process"])
         super().prepare_for_flow_run(*args, **fields)
 
 

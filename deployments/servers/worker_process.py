@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+from backproof.garbage import loading
 from deployments.servers.prefect_process import LOOK_EVERY_SECONDS, owner_gone
 
 _LOOK_FOR_THE_POOL_EVERY_SECONDS = 2.0
@@ -57,8 +58,9 @@ def main() -> None:
     options = parser.parse_args()
     watch = (int(options.owner[0]), options.owner[1])
     threading.Thread(target=end_with, args=watch, daemon=True).start()
+    with loading():
+        importlib.import_module("deployments.servers.process_worker")
     wait_for(options.pool)
-    importlib.import_module("deployments.servers.process_worker")
     sys.argv = ["prefect", "worker", "start", "--pool", options.pool, "--limit", str(options.limit)]
     runpy.run_module("prefect", run_name="__main__", alter_sys=True)
 

@@ -137,7 +137,7 @@ def test_a_scheduled_backup_starts_is_proven_from_the_second_region_and_shows_no
     assert {copy.store for copy in newest.copies if copy.manifest and copy.proofs} == {"near", *REGIONS}
     assert newest.proven_at is not None
     assert watch.programs >= {"pg_dump", "postgres"}, "it watched while there was something to see"
-    assert b"prefect.engine" in watch.seen
+    assert b"engine_process" in watch.seen
     assert b"workspace" not in watch.seen, "a run begins as itself, not as a process that prepares its workspace"
     said = {
         "argv and environment": bytes(watch.seen),

@@ -25,6 +25,7 @@ SOON_MILLISECONDS = 8_000
 QUIET_SECONDS = 0.5
 RUN_SECONDS = 480.0
 ARRIVAL_SECONDS = 300.0
+_UNDER_WAY = ("Scheduled", "Late", "Pending", "Running")
 _OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -198,13 +199,15 @@ class Ui:
         over = {"Completed", "Degraded", "Failed", "Crashed", "Cancelled", "TimedOut"} - {state}
 
         def came() -> bool:
+            if self._is_under_way(run):
+                self.page.wait_for_timeout(500)
+                return False
             with suppress(Error):
                 badges.first.wait_for(timeout=SOON_MILLISECONDS)
             found = badges.first.inner_text().strip() if badges.first.is_visible() else ""
             assert found not in over, f"the run is {found}: {self.page.locator('body').inner_text()}"
             if found == state:
                 return True
-            self.page.wait_for_timeout(1000)
             self.goto(run)
             return False
 
@@ -263,6 +266,11 @@ class Ui:
         self._unanswered.clear()
         self.page.goto(url)
         self._be_quiet()
+
+    def _is_under_way(self, run: str) -> bool:
+        """As the server says: to load its page costs as much as a run does."""
+        answer = self.page.request.get(f"{self.url}/api/flow_runs/{run.rpartition('/')[2]}")
+        return answer.ok and answer.json()["state_name"] in _UNDER_WAY
 
     @property
     def _run_button(self) -> Locator:

@@ -72,7 +72,9 @@ class RestartingServer:
             self._process = None
 
     def _answers(self) -> bool:
+        # Without TLS: to ready that for each of these questions takes a processor longer than the server's begin.
+        asked = {"auth": ("backproof", "let-me-in"), "trust_env": False, "verify": False}
         try:
-            return httpx.get(f"{self.url}/health", auth=("backproof", "let-me-in"), trust_env=False).is_success
+            return httpx.get(f"{self.url}/health", **asked).is_success  # type: ignore[arg-type]
         except httpx.HTTPError:
             return False

@@ -190,9 +190,9 @@ class Proxy:
                 piece = await source.reader.read(min(PIECE, stop - done))
             if not piece:
                 raise _Ended
+            self.bytes_forwarded += len(piece)  # before whoever gets it may look
             await sink.send(piece)
             done += len(piece)
-            self.bytes_forwarded += len(piece)
 
     async def _spoil(self, client: _Wire, fault: Fault) -> None:
         fault.fired += 1
