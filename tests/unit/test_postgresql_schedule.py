@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backproof.engines import Entry
-from backproof.engines.postgresql.finish import stages
+from backproof.engines.postgresql.finish import stages, work_of
 from backproof.engines.postgresql.text import entries
 from backproof.parallel.schedule import Schedule, Step
+from backproof.records import Table
 
 SIZES = {"public.t": 5, "public.u": 9}
 TABLES = st.frozensets(st.sampled_from("abcde"), max_size=3)
@@ -61,6 +62,12 @@ def test_the_biggest_work_starts_first() -> None:
     small, big, middle = (Step((Entry("", "INDEX", None, b""),), weight=weight) for weight in (1, 9, 5))
     schedule = Schedule([small, big, middle])
     assert [schedule.take(), schedule.take(), schedule.take(), schedule.take()] == [big, middle, small, None]
+
+
+def test_many_short_rows_are_more_work_than_few_long_ones() -> None:
+    many = Table(name="public.many", columns=("id",), rows=2_000_000, row_bytes=50_000_000, sha256="0" * 64)
+    long = Table(name="public.long", columns=("id",), rows=100_000, row_bytes=200_000_000, sha256="0" * 64)
+    assert work_of(many) > 3 * work_of(long)
 
 
 def test_who_needs_a_table_waits_until_it_is_made_and_then_goes_by_weight() -> None:

@@ -18,6 +18,7 @@ from backproof.engines import Entry
 from backproof.engines.postgresql.closure import FRAME
 from backproof.engines.postgresql.script import created, referenced
 from backproof.parallel import schedule
+from backproof.records import Table
 
 _ALTERED = re.compile(rb"\nALTER TABLE ")
 _OF_AN_INDEX = re.compile(rb"COMMENT ON (?:INDEX|CONSTRAINT) ")
@@ -30,6 +31,8 @@ _LINK = "FK CONSTRAINT"
 _OTHER = ""
 _CALLED = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
 """Kinds that pg_dump at times puts behind a key, and that an index behind them may call."""
+_ROW_BYTES = 400
+"""To sort a row into an index, or to look up what it points at, takes as long as to go through so many bytes of it."""
 _PASSED = frozenset({"TRIGGER", "RULE", "STATISTICS", "COMMENT"})
 """Kinds on which no foreign key stands."""
 
@@ -42,18 +45,23 @@ class Stage:
     side_by_side: bool
 
 
-def stages(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str, int]) -> list[Stage]:
+def work_of(table: Table) -> int:
+    """How much it is to build one index on a table, or to check one key, in bytes gone through."""
+    return table.row_bytes + _ROW_BYTES * table.rows
+
+
+def stages(finish: Iterable[Entry], roots: Mapping[str, str], work: Mapping[str, int]) -> list[Stage]:
     """Divide the finish section into stages.
 
     Args:
         finish: its entries, in file order.
         roots: partition to the outermost table it is a partition of.
-        sizes: table name to its bytes.
+        work: table name to ``work_of`` it.
 
     Returns:
         Stages in order; every statement is in exactly one, but for settings, which are part of each step.
     """
-    steps = _steps(finish, roots, sizes)
+    steps = _steps(finish, roots, work)
     late = {name for step in steps if (name := created(step.entries[0]))}
     first, rest, last = [], [], []
     movable = links_movable = True
@@ -88,28 +96,28 @@ def _sort(step: Step) -> str:
     return _OTHER if not step.tables else _LINK if kind == _LINK else "INDEX"
 
 
-def _steps(finish: Iterable[Entry], roots: Mapping[str, str], sizes: Mapping[str, int]) -> list[Step]:
+def _steps(finish: Iterable[Entry], roots: Mapping[str, str], work: Mapping[str, int]) -> list[Step]:
     """One step an entry; a comment stays with its index or key."""
     steps: list[Step] = []
     for entry in finish:
         if steps and steps[-1].tables and entry.kind == "COMMENT" and _OF_AN_INDEX.search(entry.text):
             steps[-1] = replace(steps[-1], entries=(*steps[-1].entries, entry))
         elif entry.kind not in FRAME:
-            steps.append(_step(entry, roots, sizes))
+            steps.append(_step(entry, roots, work))
     return steps
 
 
-def _step(entry: Entry, roots: Mapping[str, str], sizes: Mapping[str, int]) -> Step:
+def _step(entry: Entry, roots: Mapping[str, str], work: Mapping[str, int]) -> Step:
     table = entry.table
     if entry.kind == _LINK and table is not None:
         target = referenced(entry) or table
         pointed_at = roots.get(target, target)
         both = frozenset({roots.get(table, table), pointed_at})
-        return Step((entry,), alone=both, weight=sizes.get(table, 0), needs=pointed_at)
+        return Step((entry,), alone=both, weight=work.get(table, 0), needs=pointed_at)
     if entry.kind in _BUILD and table is not None:
         whole = roots.get(table, table)
         only, both = frozenset({table}), frozenset({table, whole})
         shares = entry.kind == "INDEX" and not _ALTERED.search(entry.text)
         alone, shared = (frozenset[str](), both) if shares else (only, both - only)
-        return Step((entry,), alone, shared, sizes.get(table, 0), makes=whole)
+        return Step((entry,), alone, shared, work.get(table, 0), makes=whole)
     return Step((entry,))

@@ -11,7 +11,7 @@ import psycopg2.errors
 from backproof.engines import Entry, Progress, Source, no_progress
 from backproof.engines.postgresql.closure import FRAME
 from backproof.engines.postgresql.connect import connected, quote_literal
-from backproof.engines.postgresql.finish import Stage, stages
+from backproof.engines.postgresql.finish import Stage, stages, work_of
 from backproof.engines.postgresql.guard import permitted
 from backproof.engines.postgresql.load import load
 from backproof.engines.postgresql.powerless import powerless
@@ -130,7 +130,7 @@ class _Restoring:
         self._wording = wording
         self._jobs = jobs
         self._progress = progress
-        self._sizes = {table.name: table.row_bytes for table in source.manifest.tables}
+        self._work = {table.name: work_of(table) for table in source.manifest.tables}
         self.left_out: list[str] = []
 
     def define(self) -> None:
@@ -151,7 +151,7 @@ class _Restoring:
     def finish(self, roots: dict[str, str]) -> None:
         """Keys and indexes side by side, the rest in the order that is right."""
         self._progress(sum(len(entry.text) for entry in self._selection.finish if entry.kind in FRAME))
-        for stage in stages(self._selection.finish, roots, self._sizes):
+        for stage in stages(self._selection.finish, roots, self._work):
             if stage.side_by_side:
                 self._side_by_side(stage)
             else:
