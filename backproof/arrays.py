@@ -1,6 +1,7 @@
 """numpy, loaded by a thread that sees one processor.
 
-Its linear algebra, which nothing here uses, would start a thread for each: with two, loading takes twice as long.
+Its linear algebra, which is asked for a few numbers here, would start a thread for each: with two, loading takes twice
+as long.
 """
 
 import os

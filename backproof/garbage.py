@@ -10,7 +10,8 @@ _SELDOM = 50_000
 
 def look_seldom() -> None:
     """For a process that ends by itself: look after many more objects than 700, and not through all at its end."""
-    gc.set_threshold(_SELDOM, 20, 50)
+    gc.set_threshold(_SELDOM)
+    atexit.unregister(gc.freeze)  # where it has been said before
     atexit.register(gc.freeze)  # what ends a process looks at none of these
 
 

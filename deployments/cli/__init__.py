@@ -4,10 +4,6 @@
 way out when Prefect is down.
 """
 
-from backproof.garbage import look_seldom
-
-look_seldom()  # before all that is loaded now
-
-from deployments.cli.root import main  # noqa: E402
+from deployments.cli.root import main
 
 __all__ = ["main"]

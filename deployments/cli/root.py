@@ -18,6 +18,7 @@ import click
 
 from backproof import __version__
 from backproof.errors import BackproofError
+from backproof.garbage import look_seldom
 from deployments.cli import exits, speaking
 from deployments.cli.session import Session
 
@@ -84,6 +85,7 @@ class Root(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
         """Run, and exit with a status that means something."""
+        look_seldom()  # before a command's module is loaded
         arguments = list(sys.argv[1:] if args is None else args)
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):

@@ -8,8 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.orchestration._flow_runs.client import FlowRunClient as SyncFlowRunClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterKey,
@@ -90,14 +89,14 @@ def test_an_approved_recovery_is_carried_out_step_by_step(live: Live) -> None:
 def test_the_form_is_there_though_the_server_s_answer_was_lost_and_it_was_sent_again(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create, sent = SyncFlowRunClient.create_flow_run_input, []
+    create, sent = SyncPrefectClient.create_flow_run_input, []
 
-    def twice(client: SyncFlowRunClient, flow_run_id: UUID, key: str, *rest: Any, **more: Any) -> None:
+    def twice(client: SyncPrefectClient, flow_run_id: UUID, key: str, *rest: Any, **more: Any) -> None:
         sent.append(key)
         create(client, flow_run_id, key, *rest, **more)
         create(client, flow_run_id, key, *rest, **more)
 
-    monkeypatch.setattr(SyncFlowRunClient, "create_flow_run_input", twice)
+    monkeypatch.setattr(SyncPrefectClient, "create_flow_run_input", twice)
     answer = {"approve": "no", "database": live.target.database, "approved_by": "somebody"}
     with ThreadPoolExecutor(1) as pool:
         _, state = _answered(pool, answer)

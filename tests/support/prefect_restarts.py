@@ -72,9 +72,9 @@ class RestartingServer:
             self._process = None
 
     def _answers(self) -> bool:
-        # Without TLS: to ready that for each of these questions takes a processor longer than the server's begin.
-        asked = {"auth": ("backproof", "let-me-in"), "trust_env": False, "verify": False}
+        password = ("backproof", "let-me-in")
         try:
-            return httpx.get(f"{self.url}/health", **asked).is_success  # type: ignore[arg-type]
+            # Without TLS: each of these questions would read all of a machine's authorities.
+            return httpx.get(f"{self.url}/health", auth=password, trust_env=False, verify=False).is_success
         except httpx.HTTPError:
             return False

@@ -31,10 +31,10 @@ _LINK = "FK CONSTRAINT"
 _OTHER = ""
 _CALLED = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
 """Kinds that pg_dump at times puts behind a key, and that an index behind them may call."""
-_ROW_BYTES = 400
-"""To sort a row into an index, or to look up what it points at, takes as long as to go through so many bytes of it."""
 _PASSED = frozenset({"TRIGGER", "RULE", "STATISTICS", "COMMENT"})
 """Kinds on which no foreign key stands."""
+_ROW_BYTES = 400
+"""To sort a row into an index, or to look up what it points at, takes as long as to go through so many bytes of it."""
 
 
 @dataclass(frozen=True, slots=True)
